@@ -1,0 +1,123 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One row an operation: a folder of `Sources/Ops`, and which files it has beside the four every operation has.
+///
+/// SwiftPM compiles the folder three times over: Swift sources into `GDNOps`, `kernel.c` into `GDNOpsKernels`,
+/// `Tests` into `GDNOpsTests`. CUDA sources reach the binary through `#embed` in `Kernels/KernelText.c`.
+/// What one target compiles the others must exclude by name; naming a file that is not there is a warning.
+struct Operation {
+    var name: String
+    /// Has a `kernel.c`.
+    var kernel = true
+    /// Has a `Tests` folder of its own, beside the cases that the shared checker runs.
+    var tests = true
+    /// CUDA sources, e.g. `forward.cu`.
+    var cuda: [String] = []
+    /// Swift sources beside `NAME.swift`, `NAME+Reference.swift`, `NAME+CPU.swift` and `NAME+Cases.swift`.
+    var more: [String] = []
+
+    var swift: [String] { (["", "+Reference", "+CPU", "+Cases"].map { name + $0 + ".swift" } + more).map(path) }
+    var kernels: [String] { kernel ? [path("kernel.c")] : [] }
+    var texts: [String] { (["README.md"] + cuda).map(path) }
+    var testFolder: [String] { tests ? [path("Tests")] : [] }
+
+    private func path(_ file: String) -> String { "\(name)/\(file)" }
+}
+
+let operations: [Operation] = [
+    Operation(name: "RMSNorm")
+]
+
+let sharedSwift = [
+    "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift", "Checker/Reference.swift",
+    "Checker/TensorTransfer.swift",
+]
+let operationKernels = operations.flatMap(\.kernels)
+let operationTests = ["Checker/Tests"] + operations.flatMap(\.testFolder)
+let operationTexts = ["README.md"] + operations.flatMap(\.texts)
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "GatedDeltaNet",
+    products: [
+        .library(name: "GatedDeltaNet", targets: ["GatedDeltaNet"]),
+        .executable(name: "gdn", targets: ["gdn"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    ],
+    targets: [
+        // Nouns: shapes, dtypes, storage, tensors, random numbers, errors.
+        .target(name: "GDNTensor", path: "Sources/Tensor", exclude: ["README.md"]),
+
+        // Backends. A backend knows no operation by name.
+        .target(
+            name: "GDNCPUKernels", path: "Sources/CPUBackend/Kernels", publicHeadersPath: "include",
+            linkerSettings: [.linkedLibrary("m")]),
+        .target(
+            name: "GDNCPUBackend", dependencies: ["GDNTensor", "GDNCPUKernels"], path: "Sources/CPUBackend",
+            exclude: ["Kernels", "README.md"]),
+        .target(
+            name: "GDNCUDABackend", dependencies: ["GDNTensor"], path: "Sources/CUDABackend", exclude: ["README.md"]),
+        .target(
+            name: "GDNAutograd", dependencies: ["GDNTensor", "GDNCPUBackend", "GDNCUDABackend"],
+            path: "Sources/Autograd", exclude: ["README.md"]),
+
+        // Operations: three targets over one path.
+        .target(
+            name: "GDNOpsKernels", dependencies: ["GDNCPUKernels"], path: "Sources/Ops",
+            sources: ["Kernels"] + operationKernels, publicHeadersPath: "Kernels/include",
+            linkerSettings: [.linkedLibrary("m")]),
+        .target(
+            name: "GDNOps", dependencies: ["GDNAutograd", "GDNOpsKernels"], path: "Sources/Ops",
+            exclude: ["Kernels"] + operationKernels + operationTests + operationTexts),
+        .testTarget(
+            name: "GDNOpsTests", dependencies: ["GDNOps", "GDNFormats"], path: "Sources/Ops",
+            exclude: ["Kernels"] + operationKernels + operationTexts + sharedSwift + operations.flatMap(\.swift),
+            sources: operationTests),
+
+        // Models and what surrounds them.
+        .target(name: "GDNFormats", dependencies: ["GDNTensor"], path: "Sources/Formats", exclude: ["README.md"]),
+        .target(
+            name: "GDNModels", dependencies: ["GDNOps", "GDNFormats"], path: "Sources/Models", exclude: ["README.md"]),
+        .target(name: "GDNTokenizers", path: "Sources/Tokenizers", exclude: ["README.md"]),
+        .target(
+            name: "GDNData", dependencies: ["GDNTensor", "GDNTokenizers", "GDNFormats"], path: "Sources/Data",
+            exclude: ["README.md"]),
+        .target(
+            name: "GDNInference", dependencies: ["GDNModels", "GDNTokenizers"], path: "Sources/Inference",
+            exclude: ["README.md"]),
+        .target(
+            name: "GDNEvaluation", dependencies: ["GDNInference", "GDNData"], path: "Sources/Evaluation",
+            exclude: ["README.md"]),
+        .target(
+            name: "GDNTraining", dependencies: ["GDNEvaluation", "GDNData", yams], path: "Sources/Training",
+            exclude: ["README.md"]),
+        .target(
+            name: "GatedDeltaNet",
+            dependencies: ["GDNTraining", "GDNEvaluation", "GDNInference", "GDNModels", "GDNOps"],
+            path: "Sources/GatedDeltaNet"),
+        .target(
+            name: "GDNBenchmarks", dependencies: ["GDNTraining"], path: "Sources/Benchmarks", exclude: ["README.md"]),
+        .executableTarget(
+            name: "gdn", dependencies: ["GatedDeltaNet", "GDNBenchmarks", argumentParser], path: "Sources/CLI",
+            exclude: ["README.md"]),
+
+        // Tests of one target; what crosses targets is in EndToEnd.
+        .testTarget(name: "TensorTests", dependencies: ["GDNTensor"], path: "Tests/Tensor"),
+        .testTarget(name: "CPUBackendTests", dependencies: ["GDNCPUBackend"], path: "Tests/CPUBackend"),
+        .testTarget(name: "CUDABackendTests", dependencies: ["GDNCUDABackend"], path: "Tests/CUDABackend"),
+        .testTarget(name: "AutogradTests", dependencies: ["GDNAutograd", "GDNOps"], path: "Tests/Autograd"),
+        .testTarget(name: "FormatsTests", dependencies: ["GDNFormats"], path: "Tests/Formats"),
+        .testTarget(name: "ModelsTests", dependencies: ["GDNModels"], path: "Tests/Models"),
+        .testTarget(name: "DataTests", dependencies: ["GDNData", "GDNTokenizers"], path: "Tests/Data"),
+        .testTarget(name: "TrainingTests", dependencies: ["GDNTraining"], path: "Tests/Training"),
+        .testTarget(name: "EndToEndTests", dependencies: ["GatedDeltaNet"], path: "Tests/EndToEnd"),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu2x
+)

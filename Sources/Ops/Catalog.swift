@@ -1,0 +1,13 @@
+/// Every operation's test cases, in reading order.
+package enum OperationCatalog {
+    /// All cases.
+    package static let cases: [OperationCase] = [
+        RMSNormCases.all
+    ].flatMap { $0 }
+
+    /// Names of all operations, in order, each once.
+    package static var operations: [String] {
+        var seen: Set<String> = []
+        return cases.map(\.operation).filter { seen.insert($0).inserted }
+    }
+}

@@ -1,0 +1,38 @@
+import GDNTensor
+import Testing
+
+@Suite struct TensorTests {
+    @Test func bfloat16RoundsToNearestEven() {
+        #expect(BFloat16(1.0).float == 1.0)
+        #expect(BFloat16(Float(bitPattern: 0x3f80_8000)).bitPattern == 0x3f80)  // tie, even below
+        #expect(BFloat16(Float(bitPattern: 0x3f81_8000)).bitPattern == 0x3f82)  // tie, even above
+        #expect(BFloat16(Float(bitPattern: 0x3f80_8001)).bitPattern == 0x3f81)
+        #expect(BFloat16(.nan).float.isNaN)
+        #expect(BFloat16(.infinity).float == .infinity)
+    }
+
+    @Test func randomIsDeterminedBySeed() {
+        var a = Random(seed: 7)
+        var b = Random(seed: 7)
+        var c = Random(seed: 8)
+        let first = (0..<8).map { _ in a.next() }
+        #expect(first == (0..<8).map { _ in b.next() })
+        #expect(first != (0..<8).map { _ in c.next() })
+    }
+
+    @Test func normalHasUnitVariance() {
+        var random = Random(seed: 1)
+        let draws = (0..<20_000).map { _ in random.normal() }
+        let mean = draws.reduce(0, +) / 20_000
+        let variance = draws.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 20_000
+        #expect(abs(mean) < 0.03)
+        #expect(abs(variance - 1) < 0.05)
+    }
+
+    @Test func halfConversionCoversSubnormals() {
+        #expect(halfToFloat(0x3c00) == 1)
+        #expect(halfToFloat(0x0001) == 0x1p-24)
+        #expect(halfToFloat(0xfc00) == -.infinity)
+        #expect(halfToFloat(0x7e00).isNaN)
+    }
+}
