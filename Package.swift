@@ -31,7 +31,7 @@ let operations: [Operation] = [
 
 let sharedSwift = [
     "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift", "Checker/Reference.swift",
-    "Checker/TensorTransfer.swift",
+    "Checker/TensorTransfer.swift", "Precision.swift",
 ]
 let operationKernels = operations.flatMap(\.kernels)
 let operationTests = ["Checker/Tests"] + operations.flatMap(\.testFolder)

@@ -15,7 +15,10 @@ extension Tape {
     public func rmsNorm(_ x: Variable, weight: Variable, eps: Float, zeroCentred: Bool = false) throws -> Variable {
         try weight.value.require("rms_norm", "weight", shape: [x.shape[-1]])
         switch backend {
-        case .cpu(let cpu): return rmsNormCPU(cpu, x, weight: weight, eps: eps, offset: zeroCentred ? 1 : 0)
+        case .cpu(let cpu):
+            return inFloat32(cpu, [x, weight]) { inputs in
+                [rmsNormCPU(cpu, inputs[0], weight: inputs[1], eps: eps, offset: zeroCentred ? 1 : 0)]
+            }[0]
         case .cuda: throw BackendError("rms_norm: no CUDA form yet")
         }
     }
