@@ -26,7 +26,14 @@ struct Operation {
 }
 
 let operations: [Operation] = [
-    Operation(name: "RMSNorm")
+    Operation(name: "RMSNorm"),
+    Operation(name: "GatedRMSNorm"),
+    Operation(name: "L2Norm"),
+    Operation(name: "Activation", tests: false),
+    Operation(name: "ShortConvolution"),
+    Operation(name: "SwiGLU"),
+    Operation(name: "AdamW"),
+    Operation(name: "GradientClipping"),
 ]
 
 let sharedSwift = [
