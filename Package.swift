@@ -26,12 +26,19 @@ struct Operation {
 }
 
 let operations: [Operation] = [
-    Operation(name: "RMSNorm")
+    Operation(name: "RMSNorm"),
+    Operation(name: "GatedRMSNorm"),
+    Operation(name: "L2Norm"),
+    Operation(name: "Activation", tests: false),
+    Operation(name: "ShortConvolution"),
+    Operation(name: "SwiGLU"),
+    Operation(name: "AdamW"),
+    Operation(name: "GradientClipping"),
 ]
 
 let sharedSwift = [
     "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift", "Checker/Reference.swift",
-    "Checker/TensorTransfer.swift",
+    "Checker/TensorTransfer.swift", "Precision.swift",
 ]
 let operationKernels = operations.flatMap(\.kernels)
 let operationTests = ["Checker/Tests"] + operations.flatMap(\.testFolder)

@@ -91,11 +91,21 @@ public final class CPUBackend: @unchecked Sendable {
         gdn_gemm_f32(transposeA ? 1 : 0, transposeB ? 1 : 0, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
     }
 
-    /// `to += from`, both float32 of equal count.
+    /// `to += from`, of equal count and dtype (float32 or bfloat16).
     package func add(into to: Tensor, _ from: Tensor) {
-        let (target, source) = (to.floats, from.floats)
         parallel(to.count, grain: 16_384) { range in
-            gdn_add_f32(target + range.lowerBound, source + range.lowerBound, range.count)
+            if to.dtype == .bfloat16 {
+                gdn_add_bf16(to.bfloat16Bits + range.lowerBound, from.bfloat16Bits + range.lowerBound, range.count)
+            } else {
+                gdn_add_f32(to.floats + range.lowerBound, from.floats + range.lowerBound, range.count)
+            }
+        }
+    }
+
+    /// Copies elements between tensors of equal count and dtype.
+    package func copy(_ from: Tensor, into to: Tensor) {
+        parallel(to.byteCount, grain: 65_536) { range in
+            (to.address + range.lowerBound).copyMemory(from: from.address + range.lowerBound, byteCount: range.count)
         }
     }
 
@@ -103,10 +113,13 @@ public final class CPUBackend: @unchecked Sendable {
     package func convert(_ tensor: Tensor, to dtype: DType) -> Tensor {
         if tensor.dtype == dtype { return tensor }
         let result = empty(tensor.shape, dtype)
-        if dtype == .bfloat16 {
-            gdn_f32_to_bf16(result.bfloat16Bits, tensor.floats, tensor.count)
-        } else {
-            gdn_bf16_to_f32(result.floats, tensor.bfloat16Bits, tensor.count)
+        parallel(tensor.count, grain: 16_384) { range in
+            let start = range.lowerBound
+            if dtype == .bfloat16 {
+                gdn_f32_to_bf16(result.bfloat16Bits + start, tensor.floats + start, range.count)
+            } else {
+                gdn_bf16_to_f32(result.floats + start, tensor.bfloat16Bits + start, range.count)
+            }
         }
         return result
     }

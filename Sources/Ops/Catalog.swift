@@ -2,7 +2,14 @@
 package enum OperationCatalog {
     /// All cases.
     package static let cases: [OperationCase] = [
-        RMSNormCases.all
+        RMSNormCases.all,
+        GatedRMSNormCases.all,
+        L2NormCases.all,
+        ActivationCases.all,
+        ShortConvolutionCases.all,
+        SwiGLUCases.all,
+        AdamWCases.all,
+        GradientClippingCases.all,
     ].flatMap { $0 }
 
     /// Names of all operations, in order, each once.

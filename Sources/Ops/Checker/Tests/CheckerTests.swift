@@ -16,6 +16,15 @@ import GDNOps
         }
     }
 
+    @Test(arguments: OperationCatalog.cases.filter { $0.bfloat16Budget != nil }.map(\.identifier))
+    func caseOnCPUInBFloat16(_ identifier: String) throws {
+        let operationCase = try #require(OperationCatalog.cases.first { $0.identifier == identifier })
+        let checker = OperationChecker(checker.backend, dtype: .bfloat16)
+        for row in try checker.check(operationCase) {
+            #expect(row.passed, "\(row.identifier) \(row.tensor): error \(row.error), budget \(row.budget)")
+        }
+    }
+
     /// The test of the test: a kernel that is a thousandth off, or leaves one element unwritten, must fail.
     @Test func wrongKernelFails() throws {
         let right = try #require(OperationCatalog.cases.first { $0.identifier == "rms_norm/plain" })
