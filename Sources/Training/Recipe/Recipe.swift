@@ -73,11 +73,9 @@ public struct Recipe: Sendable, Equatable {
         /// Share of malformed records above which the run stops.
         public var malformedLimit = 0.01
         /// Recall task: key-value pairs in a sequence.
-        public var recallPairs = 16
-        /// Recall task: number of different keys, and of different values.
-        public var recallVocabulary = 64
-        /// Recall task: validation sequences.
-        public var recallValidation = 256
+        public var recallPairs = 8
+        /// Recall task: pairs asked for; nil = all.
+        public var recallQueries: Int?
     }
 
     /// Section `optimizer`.

@@ -36,8 +36,7 @@ extension Recipe {
             "data.malformed_limit", \.data.malformedLimit, "share of malformed records above which the run stops",
             .share),
         RecipeKey("data.recall_pairs", \.data.recallPairs, "recall: key-value pairs in a sequence", .positive),
-        RecipeKey("data.recall_vocabulary", \.data.recallVocabulary, "recall: different keys, and values", .positive),
-        RecipeKey("data.recall_validation", \.data.recallValidation, "recall: validation sequences", .positive),
+        RecipeKey("data.recall_queries", \.data.recallQueries, "recall: pairs asked for; null: all", .positive),
     ]
 
     private static let optimizerKeys = [
