@@ -2,17 +2,18 @@ import GDNTensor
 
 /// Test cases of `gated_rms_norm`.
 enum GatedRMSNormCases {
-    static let all: [OperationCase] = variants.flatMap { activation, order in
-        [
-            make("tiny", activation, order, shape: [3, 5], tiny: true),
-            make("tiny_groups", activation, order, shape: [2, 6], groups: 2, tiny: true),
-            make("ragged", activation, order, shape: [257, 100]),
-            make("heads_3", activation, order, shape: [3, 65, 3, 48]),
-            make("groups", activation, order, shape: [65, 96], groups: 3),
+    static let all: [OperationCase] =
+        variants.flatMap { activation, order in
+            [
+                make("tiny", activation, order, shape: [3, 5], tiny: true),
+                make("tiny_groups", activation, order, shape: [2, 6], groups: 2, tiny: true),
+                make("ragged", activation, order, shape: [257, 100]),
+                make("heads_3", activation, order, shape: [3, 65, 3, 48]),
+                make("groups", activation, order, shape: [65, 96], groups: 3),
+            ]
+        } + [1, 63, 64, 65, 100].map { make("ragged_\($0)", .silu, .normThenGate, shape: [$0, 257]) } + [
+            make("training", .silu, .normThenGate, shape: [1, 4096, 4, 128])
         ]
-    } + [1, 63, 64, 65, 100].map { make("ragged_\($0)", .silu, .normThenGate, shape: [$0, 257]) } + [
-        make("training", .silu, .normThenGate, shape: [1, 4096, 4, 128])
-    ]
 
     private static let variants: [(GateActivation, GatedNormOrder)] = [
         (.silu, .normThenGate), (.sigmoid, .normThenGate), (.silu, .gateThenNorm), (.sigmoid, .gateThenNorm),

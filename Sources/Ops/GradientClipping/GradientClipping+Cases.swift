@@ -11,7 +11,8 @@ enum GradientClippingCases {
         make("training", [[4096, 256], [256], [65, 1000]]),
     ]
 
-    private static func make(_ name: String, _ shapes: [Shape], maximum: Double = 1, scale: Double = 1) -> OperationCase {
+    private static func make(_ name: String, _ shapes: [Shape], maximum: Double = 1, scale: Double = 1) -> OperationCase
+    {
         let count = shapes.reduce(0) { $0 + $1.count }
         return OperationCase(
             operation: "gradient_clipping", name: name,

@@ -30,7 +30,8 @@ extension Tape {
             let outputs = inFloat32(cpu, inputs, keepingFloat32: [1]) { inputs in
                 let form = ShortConvolutionCPU(
                     cpu: cpu, shape: shape, activation: activation, x: inputs[0], weight: inputs[1],
-                    bias: bias == nil ? nil : inputs[2], initialState: initialState == nil ? nil : inputs[inputs.count - 1])
+                    bias: bias == nil ? nil : inputs[2],
+                    initialState: initialState == nil ? nil : inputs[inputs.count - 1])
                 return form.record(on: self)
             }
             return (outputs[0], outputs[1])
@@ -58,7 +59,8 @@ struct ShortConvolutionShape {
         width = weight.shape.rank > 0 ? weight.shape[-1] : 0
         guard weight.shape == [channels, width] || weight.shape == [channels, 1, width], (1...8).contains(width) else {
             throw ShapeError(
-                operation, "weight has shape \(weight.shape), expected [\(channels), W] or [\(channels), 1, W] with W in 1...8")
+                operation,
+                "weight has shape \(weight.shape), expected [\(channels), W] or [\(channels), 1, W] with W in 1...8")
         }
         if let bias { try bias.require(operation, "bias", shape: [channels]) }
         if let sequences {
