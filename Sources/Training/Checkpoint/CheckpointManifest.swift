@@ -65,7 +65,8 @@ struct CheckpointManifest: Equatable {
         let path = "\(folder)/\(Self.fileName)"
         guard access(path, F_OK) == 0 else {
             throw CheckpointError(
-                folder, "is no complete checkpoint: it has no \(Self.fileName); name a folder like runs/NAME/step-00001000")
+                folder,
+                "is no complete checkpoint: it has no \(Self.fileName); name a folder like runs/NAME/step-00001000")
         }
         let damaged = CheckpointError(folder, file: Self.fileName, "is damaged; use another checkpoint")
         guard let json = try? JSONValue(contentsOf: path) else { throw damaged }
@@ -78,7 +79,7 @@ struct CheckpointManifest: Equatable {
             files[name] = FileOperations.Written(byteCount: bytes, checksum: checksum)
         }
         self.init(step: step, files: files)
-        
+        guard try MappedFile(path).bytes.elementsEqual(text.utf8) else { throw damaged }
     }
 
     /// Compares every file of the folder with the manifest.

@@ -111,6 +111,17 @@ package struct CheckpointStore: Sendable {
         }
     }
 
+    /// Renames the checkpoint of a step so that it counts no longer, and keeps its files.
+    package func setAside(step: Int) throws {
+        var name = "abandoned-\(Self.name(step: step))"
+        var number = 1
+        while operations.isFolder("\(folder)/\(name)") {
+            number += 1
+            name = "abandoned-\(Self.name(step: step))-\(number)"
+        }
+        try operations.rename(path(step: step), to: "\(folder)/\(name)")
+    }
+
     /// Removes all checkpoints but the latest `keepLast` and those of `always`.
     package func prune(keepLast: Int, always: [Int]) throws {
         let steps = try steps()

@@ -22,7 +22,8 @@ package final class RunLock {
             let holder = String(decoding: buffer[..<count].prefix { $0 != 0x0a }, as: UTF8.self)
             throw CheckpointError(
                 folder,
-                "another process (\(holder.isEmpty ? "unknown" : holder)) trains in this folder; wait for it, or choose another run.name")
+                "another process (\(holder.isEmpty ? "unknown" : holder)) trains in this folder; wait for it, or choose another run.name"
+            )
         }
         let line = Array("process \(getpid())\n".utf8)
         ftruncate(descriptor, 0)

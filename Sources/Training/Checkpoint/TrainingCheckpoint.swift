@@ -93,7 +93,8 @@ package struct TrainingCheckpoint {
         for (name, tensor) in tensors {
             items[name] =
                 tensor.device == .cpu
-                ? SafetensorsItem(tensor) : SafetensorsItem(try transfer.download(tensor), shape: tensor.shape.dims)
+                ? SafetensorsItem(tensor)
+                : SafetensorsItem(floats: try transfer.download(tensor), shape: tensor.shape.dims)
         }
         try SafetensorsWriter.encode(items, metadata: metadata, file: file, to: sink)
     }
@@ -105,7 +106,8 @@ package struct TrainingCheckpoint {
         let wanted = Set(parameters.map { prefix + $0.name })
         if let stranger = file.names.first(where: { $0.hasPrefix(prefix) && !wanted.contains($0) }) {
             throw CheckpointError(
-                folder, file: name, "holds \(stranger), which this model does not have; resume with the recipe of the run")
+                folder, file: name,
+                "holds \(stranger), which this model does not have; resume with the recipe of the run")
         }
         return try parameters.map { parameter in
             let key = prefix + parameter.name

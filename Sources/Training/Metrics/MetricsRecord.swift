@@ -26,6 +26,24 @@ public struct StepRecord: Sendable, Equatable {
     public var seconds: Double
     /// Steps so far whose gradient was not finite and which changed nothing.
     public var skipped: Int
+
+    /// A record of its numbers.
+    package init(
+        step: Int, tokens: Int, loss: Double?, smoothedLoss: Double?, gradientNorm: Double?, learningRate: Double,
+        tokensPerSecond: Double, peakShare: Double?, memory: Int, seconds: Double, skipped: Int
+    ) {
+        self.step = step
+        self.tokens = tokens
+        self.loss = loss
+        self.smoothedLoss = smoothedLoss
+        self.gradientNorm = gradientNorm
+        self.learningRate = learningRate
+        self.tokensPerSecond = tokensPerSecond
+        self.peakShare = peakShare
+        self.memory = memory
+        self.seconds = seconds
+        self.skipped = skipped
+    }
 }
 
 /// What one evaluation at one context length found.

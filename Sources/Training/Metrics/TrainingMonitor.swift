@@ -71,7 +71,7 @@ package final class RunMonitor: TrainingMonitor {
         let line = progress.line(record, remaining: stepsHere > 1 ? remaining : nil)
         if isLogged {
             interval = (0, 0)
-            try record(.step(record))
+            try write(.step(record))
             if !console.isTerminal || !result.updated { console.line(line) }
         }
         let now = ContinuousClock.now
@@ -83,7 +83,7 @@ package final class RunMonitor: TrainingMonitor {
 
     package func record(_ records: [MetricsRecord]) throws {
         for item in records {
-            try record(item)
+            try write(item)
             switch item {
             case .evaluation(let found): console.line(Self.line(found))
             case .sample(let step, let prompt, let text): console.line("sample at step \(step): \(prompt)\(text)")
@@ -103,7 +103,7 @@ package final class RunMonitor: TrainingMonitor {
             + "(\(Readable.count(Double(record.tokens))) tokens)"
     }
 
-    private func record(_ record: MetricsRecord) throws {
+    private func write(_ record: MetricsRecord) throws {
         try log.write(record)
         for sink in sinks { try sink(record) }
     }

@@ -61,7 +61,9 @@ extension Recipe {
         for (section, entries) in try sections(text, file: file) {
             for (key, value) in entries {
                 let location = "\(file):\(key.mark?.line ?? section.mark?.line ?? 1)"
-                try recipe.set("\(section.string ?? "").\(key.string ?? "")", RecipeValue(value), location: location)
+                let plain = value.scalar.flatMap { $0.style == .plain ? $0.string : nil }
+                try recipe.set(
+                    "\(section.string ?? "").\(key.string ?? "")", RecipeValue(value), text: plain, location: location)
             }
         }
         for override in overrides {
@@ -70,12 +72,13 @@ extension Recipe {
             do { node = try Yams.compose(yaml: override.text) } catch {
                 throw RecipeError("value \(override.text) is not YAML", key: override.path, location: location)
             }
-            try recipe.set(override.path, node.map { RecipeValue($0) } ?? .null, text: override.text, location: location)
+            try recipe.set(
+                override.path, node.map { RecipeValue($0) } ?? .null, text: override.text, location: location)
         }
         return recipe
     }
 
-    /// Sets one key.
+    /// Sets one key. `text` is the value as it was written, for keys that take text which looks like a number.
     /// - Throws: `RecipeError` when the key is unknown or the value not of its type.
     mutating func set(_ path: String, _ value: RecipeValue, text: String? = nil, location: String) throws {
         guard let key = Recipe.keys.first(where: { $0.path == path }) else {
@@ -83,7 +86,7 @@ extension Recipe {
             throw RecipeError("unknown key\(hint)", key: path, location: location)
         }
         if key.set(&self, value) { return }
-        if let text, key.set(&self, .string(text)) { return }
+        if let text, value != .null, key.set(&self, .string(text)) { return }
         if let text, text.contains(","), !text.hasPrefix("["),
             key.set(&self, .list(text.split(separator: ",").map { RecipeValue(plain: String($0)) }))
         {
@@ -154,7 +157,8 @@ extension Recipe {
             }
             if case .mapping(let entries) = body { return (section, entries.map { ($0.key, $0.value) }) }
             guard RecipeValue(body) == .null else {
-                throw RecipeError("expected keys below this section, found \(RecipeValue(body).yaml)", key: name,
+                throw RecipeError(
+                    "expected keys below this section, found \(RecipeValue(body).yaml)", key: name,
                     location: location)
             }
             return (section, [])

@@ -58,19 +58,22 @@ extension Recipe {
         RecipeKey("training.steps", \.training.steps, "length of the run in steps; goes before tokens", .positive),
         RecipeKey("training.accumulation", \.training.accumulation, "micro-batches in one step", .positive),
         RecipeKey("training.recompute", \.training.recompute, "compute blocks twice to save memory"),
-        RecipeKey("training.eval_every", \.training.evaluateEvery, "steps between evaluations; 0: at the end", .natural),
+        RecipeKey(
+            "training.eval_every", \.training.evaluateEvery, "steps between evaluations; 0: at the end", .natural),
         RecipeKey(
             "training.eval_lengths", \.training.evaluationLengths,
             "context lengths evaluated; empty: the training length", .positive),
         RecipeKey(
-            "training.eval_tokens", \.training.evaluationTokens, "most validation tokens a length; null: all", .positive),
+            "training.eval_tokens", \.training.evaluationTokens, "most validation tokens a length; null: all", .positive
+        ),
         RecipeKey("training.sample_every", \.training.sampleEvery, "steps between samples; 0: none", .natural),
         RecipeKey("training.prompts", \.training.prompts, "prompts of the samples"),
         RecipeKey("training.sample_tokens", \.training.sampleTokens, "tokens in a sample", .positive),
         RecipeKey("training.sample_temperature", \.training.sampleTemperature, "0: the likeliest token", .natural),
         RecipeKey("training.log_every", \.training.logEvery, "steps between progress lines and metrics", .positive),
         RecipeKey(
-            "training.nan_limit", \.training.nonFiniteLimit, "steps without a finite gradient in a row that stop the run",
+            "training.nan_limit", \.training.nonFiniteLimit,
+            "steps without a finite gradient in a row that stop the run",
             .positive),
     ]
 

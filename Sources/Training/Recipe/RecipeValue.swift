@@ -23,7 +23,9 @@ public enum RecipeValue: Equatable, Sendable {
     init(_ node: Node) {
         switch node {
         case .scalar(let scalar):
-            self = scalar.style == .plain || scalar.style == .any ? RecipeValue(plain: scalar.string) : .string(scalar.string)
+            self =
+                scalar.style == .plain || scalar.style == .any
+                ? RecipeValue(plain: scalar.string) : .string(scalar.string)
         case .sequence(let sequence): self = .list(sequence.map { RecipeValue($0) })
         case .mapping(let mapping):
             var map: [String: RecipeValue] = [:]
@@ -152,11 +154,8 @@ extension Bool: RecipeConvertible {
 extension String: RecipeConvertible {
     public static var recipeType: String { "text" }
     public init?(recipe value: RecipeValue) {
-        switch value {
-        case .string(let text): self = text
-        case .int(let number): self = "\(number)"
-        default: return nil
-        }
+        guard case .string(let text) = value else { return nil }
+        self = text
     }
     public var recipe: RecipeValue { .string(self) }
 }

@@ -14,7 +14,8 @@ public struct Report {
     public init(run folder: String) throws {
         let path = "\(folder)/metrics.jsonl"
         guard access(path, R_OK) == 0 else {
-            throw CheckpointError(folder, "is no run's folder: it has no readable metrics.jsonl; name one like runs/NAME")
+            throw CheckpointError(
+                folder, "is no run's folder: it has no readable metrics.jsonl; name one like runs/NAME")
         }
         let (records, malformed) = try MetricsLog.read(path)
         let recipe = (try? MappedFile("\(folder)/recipe.yaml")).map { String(decoding: $0.bytes, as: UTF8.self) } ?? ""
@@ -64,7 +65,8 @@ public struct Report {
 
     private var summary: String {
         guard let last = steps.last else { return "<p>No step was recorded.</p>" }
-        var text = "\(last.step) steps, \(Readable.count(Double(last.tokens))) tokens, \(Readable.duration(last.seconds))"
+        var text =
+            "\(last.step) steps, \(Readable.count(Double(last.tokens))) tokens, \(Readable.duration(last.seconds))"
         if let loss = last.smoothedLoss { text += ", training loss \(Readable.fixed(loss, 4)) nats a token" }
         if last.skipped > 0 { text += ", \(last.skipped) steps skipped because their gradient was not finite" }
         return "<p>\(escaped(text)).</p>"
@@ -90,7 +92,8 @@ public struct Report {
             ),
             (
                 "Learning rate",
-                Plot(title: "learning rate", series: [line("learning rate", "main") { $0.learningRate }], fromZero: true)
+                Plot(
+                    title: "learning rate", series: [line("learning rate", "main") { $0.learningRate }], fromZero: true)
             ),
             (
                 "Gradient norm before clipping",
@@ -116,7 +119,8 @@ public struct Report {
             return "<tr>" + cells.map { "<td>\($0)</td>" }.joined() + "</tr>"
         }
         let heads = ["length", "tokens", "loss", "perplexity", "bits a byte", "accuracy"].map { "<th>\($0)</th>" }
-        return "<section><h2>Evaluation after step \(last)</h2><table><tr>\(heads.joined())</tr>\(rows.joined())</table></section>"
+        return
+            "<section><h2>Evaluation after step \(last)</h2><table><tr>\(heads.joined())</tr>\(rows.joined())</table></section>"
     }
 
     private var samples: String {

@@ -22,7 +22,9 @@ package final class Optimizer {
     private let backend: Backend
 
     /// An optimiser whose moments are zero.
-    package init(_ parameters: [Parameter], on backend: Backend, configuration: AdamWConfiguration, clip: Double?) throws {
+    package init(_ parameters: [Parameter], on backend: Backend, configuration: AdamWConfiguration, clip: Double?)
+        throws
+    {
         self.parameters = parameters
         self.backend = backend
         self.configuration = configuration

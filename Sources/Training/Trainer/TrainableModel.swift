@@ -1,7 +1,5 @@
 /// What the trainer asks of a model.
 import GDNAutograd
-import GDNModels
-import GDNOps
 import GDNTensor
 
 /// A model that can be trained: parameters and a loss. The trainer knows nothing else of it.
@@ -18,9 +16,4 @@ package protocol TrainableModel: AnyObject {
     ///   - sequences: boundaries [N + 1] of packed sequences (then B is 1)
     ///   - recompute: compute blocks twice to save memory
     func loss(_ tape: Tape, tokens: Tensor, targets: Tensor, sequences: Tensor?, recompute: Bool) throws -> Variable
-}
-
-extension LanguageModel: TrainableModel {
-    /// Forward and twice as much for the backward.
-    package var trainingFLOPsPerToken: Double { 3 * configuration.forwardFLOPsPerToken }
 }

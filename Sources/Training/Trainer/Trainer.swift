@@ -179,6 +179,7 @@ package final class Trainer {
     private func nonFinite() -> TrainingError {
         TrainingError(
             "step \(state.step): no finite gradient in \(state.counters.skippedInARow) steps in a row; "
-                + "lower optimizer.lr, lengthen schedule.warmup_tokens or resume from an earlier checkpoint with --resume PATH")
+                + "lower optimizer.lr, lengthen schedule.warmup_tokens or resume from an earlier checkpoint with --resume PATH"
+        )
     }
 }
