@@ -26,29 +26,14 @@ public struct StreamingDecoder: Sendable {
         return String(decoding: pending, as: UTF8.self)
     }
 
-    /// Length of the longest end that more bytes could turn into a character (Unicode standard, table 3-7).
+    /// Length of the end that more bytes could turn into a character.
     private static func openEnd(of bytes: [UInt8]) -> Int {
-        for length in stride(from: min(3, bytes.count), through: 1, by: -1) {
-            let end = bytes.suffix(length)
-            if isOpen(end.first ?? 0, Array(end.dropFirst())) { return length }
+        bytes.withUnsafeBytes { bytes in
+            for length in stride(from: min(3, bytes.count), through: 1, by: -1)
+            where UTF8Sequence(bytes, at: bytes.count - length) == .open(length) {
+                return length
+            }
+            return 0
         }
-        return 0
-    }
-
-    private static func isOpen(_ lead: UInt8, _ rest: [UInt8]) -> Bool {
-        let second: ClosedRange<UInt8>
-        let count: Int
-        switch lead {
-        case 0xc2...0xdf: (second, count) = (0x80...0xbf, 1)
-        case 0xe0: (second, count) = (0xa0...0xbf, 2)
-        case 0xed: (second, count) = (0x80...0x9f, 2)
-        case 0xe1...0xef: (second, count) = (0x80...0xbf, 2)
-        case 0xf0: (second, count) = (0x90...0xbf, 3)
-        case 0xf1...0xf3: (second, count) = (0x80...0xbf, 3)
-        case 0xf4: (second, count) = (0x80...0x8f, 3)
-        default: return false
-        }
-        guard rest.count < count else { return false }
-        return rest.prefix(1).allSatisfy { second ~= $0 } && rest.dropFirst().allSatisfy { 0x80...0xbf ~= $0 }
     }
 }
