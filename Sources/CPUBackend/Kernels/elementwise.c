@@ -10,6 +10,11 @@ void gdn_add_f32(float *to, const float *from, long count) {
 }
 
 GDN_CLONES
+void gdn_scale_f32(float *x, float factor, long count) {
+    for (long i = 0; i < count; i++) x[i] *= factor;
+}
+
+GDN_CLONES
 void gdn_add_bf16(uint16_t *to, const uint16_t *from, long count) {
     for (long i = 0; i < count; i++) to[i] = gdn_bf16(gdn_f32(to[i]) + gdn_f32(from[i]));
 }

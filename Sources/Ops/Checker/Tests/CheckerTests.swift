@@ -43,4 +43,16 @@ import GDNOps
         }
         #expect(try checker.check(unwritten).contains { $0.tensor == "y" && !$0.passed })
     }
+    /// A kernel that writes one element too many must fail, though every output is right.
+    @Test func writePastTheEndFails() throws {
+        let right = try #require(OperationCatalog.cases.first { $0.identifier == "rms_norm/plain" })
+        var careless = right
+        careless.run = { tape, inputs in
+            let output = try right.run(tape, inputs)[0]
+            output.value.floats[output.value.count] = 0
+            return [output]
+        }
+        #expect(try checker.check(right).contains { $0.tensor == "guards" && $0.passed })
+        #expect(try checker.check(careless).filter { !$0.passed }.map(\.tensor) == ["guards"])
+    }
 }
