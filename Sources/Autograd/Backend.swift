@@ -17,19 +17,19 @@ public enum Backend: Sendable {
         }
     }
 
-    /// `to += from`, both float32 of equal count.
+    /// `to += from`, counts equal; float32, on a GPU bfloat16 too.
     package func add(into to: Tensor, _ from: Tensor) throws {
         switch self {
         case .cpu(let backend): backend.add(into: to, from)
-        case .cuda: throw BackendError("add: not implemented on \(device)")
+        case .cuda(let backend): try backend.add(into: to, from)
         }
     }
 
-    /// Copies elements between float32 tensors of equal count.
+    /// Copies elements between tensors of equal count; float32, on a GPU also from and to bfloat16.
     package func copy(_ from: Tensor, into to: Tensor) throws {
         switch self {
         case .cpu: to.floats.update(from: from.floats, count: from.count)
-        case .cuda: throw BackendError("copy: not implemented on \(device)")
+        case .cuda(let backend): try backend.convert(from, into: to)
         }
     }
 
@@ -41,7 +41,7 @@ public enum Backend: Sendable {
             result.floats.update(from: a.floats, count: a.count)
             backend.add(into: result, b)
             return result
-        case .cuda: throw BackendError("sum: not implemented on \(device)")
+        case .cuda(let backend): return try backend.sum(a, b)
         }
     }
 
@@ -49,7 +49,7 @@ public enum Backend: Sendable {
     package func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         switch self {
         case .cpu(let backend): return backend.zeros(shape, dtype)
-        case .cuda: throw BackendError("zeros: not implemented on \(device)")
+        case .cuda(let backend): return try backend.zeros(shape, dtype)
         }
     }
 }
