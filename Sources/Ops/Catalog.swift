@@ -2,7 +2,9 @@
 package enum OperationCatalog {
     /// All cases.
     package static let cases: [OperationCase] = [
-        RMSNormCases.all
+        RMSNormCases.all,
+        GatesCases.all,
+        GatedDeltaRuleCases.all,
     ].flatMap { $0 }
 
     /// Names of all operations, in order, each once.
