@@ -30,6 +30,13 @@ struct Operation {
 
 let operations: [Operation] = [
     Operation(name: "RMSNorm"),
+    Operation(name: "GatedRMSNorm"),
+    Operation(name: "L2Norm"),
+    Operation(name: "Activation", tests: false),
+    Operation(name: "ShortConvolution"),
+    Operation(name: "SwiGLU"),
+    Operation(name: "AdamW"),
+    Operation(name: "GradientClipping"),
     Operation(name: "Gates", tests: false),
     Operation(
         name: "GatedDeltaRule", kernel: false, moreKernels: ["forward.c", "backward.c", "step.c"],
@@ -38,7 +45,7 @@ let operations: [Operation] = [
 
 let sharedSwift = [
     "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift", "Checker/Reference.swift",
-    "Checker/TensorTransfer.swift",
+    "Checker/TensorTransfer.swift", "Precision.swift",
 ]
 let operationKernels = operations.flatMap(\.kernels)
 let operationTests = ["Checker/Tests"] + operations.flatMap(\.testFolder)

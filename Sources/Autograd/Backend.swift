@@ -17,7 +17,7 @@ public enum Backend: Sendable {
         }
     }
 
-    /// `to += from`, both float32 of equal count.
+    /// `to += from`, of equal count and dtype (float32 or bfloat16).
     package func add(into to: Tensor, _ from: Tensor) throws {
         switch self {
         case .cpu(let backend): backend.add(into: to, from)
@@ -25,10 +25,10 @@ public enum Backend: Sendable {
         }
     }
 
-    /// Copies elements between float32 tensors of equal count.
+    /// Copies elements between tensors of equal count and dtype.
     package func copy(_ from: Tensor, into to: Tensor) throws {
         switch self {
-        case .cpu: to.floats.update(from: from.floats, count: from.count)
+        case .cpu(let backend): backend.copy(from, into: to)
         case .cuda: throw BackendError("copy: not implemented on \(device)")
         }
     }
@@ -37,8 +37,8 @@ public enum Backend: Sendable {
     package func sum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
         switch self {
         case .cpu(let backend):
-            let result = backend.empty(a.shape)
-            result.floats.update(from: a.floats, count: a.count)
+            let result = backend.empty(a.shape, a.dtype)
+            backend.copy(a, into: result)
             backend.add(into: result, b)
             return result
         case .cuda: throw BackendError("sum: not implemented on \(device)")

@@ -3,6 +3,13 @@ package enum OperationCatalog {
     /// All cases.
     package static let cases: [OperationCase] = [
         RMSNormCases.all,
+        GatedRMSNormCases.all,
+        L2NormCases.all,
+        ActivationCases.all,
+        ShortConvolutionCases.all,
+        SwiGLUCases.all,
+        AdamWCases.all,
+        GradientClippingCases.all,
         GatesCases.all,
         GatedDeltaRuleCases.all,
     ].flatMap { $0 }

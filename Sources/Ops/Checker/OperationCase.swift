@@ -47,7 +47,8 @@ package struct OperationCase: Sendable {
         /// An argument with these integers in turn; not differentiable.
         package static func integers(_ name: String, _ values: [Int]) -> Input {
             Input(
-                name: name, shape: [values.count], dtype: .int32, differentiable: false, values: values.map(Double.init),
+                name: name, shape: [values.count], dtype: .int32, differentiable: false,
+                values: values.map(Double.init),
                 draw: { _ in 0 })
         }
 

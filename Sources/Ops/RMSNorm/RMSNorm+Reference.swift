@@ -42,3 +42,27 @@ struct RMSNormReference: OperationReference {
         return 1 / (sum / S(width) + S(eps)).squareRoot()
     }
 }
+
+/// Residual addition and normalisation: `s = x + residual`, `y` as above. Inputs x, residual [rows, D], w [D].
+struct AddRMSNormReference: OperationReference {
+    var norm = RMSNormReference()
+
+    func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
+        let sum = total(inputs)
+        return [sum] + norm.forward([sum, inputs[2]])
+    }
+
+    func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
+        -> [ReferenceArray<S>?]
+    {
+        let through = norm.gradients([total(inputs), inputs[2]], [upstream[1]])
+        let dSum = through[0].map { dx in
+            ReferenceArray(dx.shape, zip(dx.values, upstream[0].values).map { $0 + $1 })
+        }
+        return [dSum, dSum, through[1]]
+    }
+
+    private func total<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> ReferenceArray<S> {
+        ReferenceArray(inputs[0].shape, zip(inputs[0].values, inputs[1].values).map { $0 + $1 })
+    }
+}

@@ -37,6 +37,23 @@ GDN_INLINE float gdn_expf(float x) {
     return x < -87.33654f ? 0.0f : result;
 }
 
+/// The nearest bfloat16, ties to even; NaN stays NaN.
+GDN_INLINE uint16_t gdn_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    uint32_t quiet = (bits >> 16) | 0x40;
+    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
+/// A bfloat16 as a single, exact.
+GDN_INLINE float gdn_f32(uint16_t x) {
+    uint32_t bits = (uint32_t)x << 16;
+    float result;
+    memcpy(&result, &bits, 4);
+    return result;
+}
+
 /// 1 / (1 + e⁻ˣ)
 GDN_INLINE float gdn_sigmoidf(float x) { return 1.0f / (1.0f + gdn_expf(-x)); }
 

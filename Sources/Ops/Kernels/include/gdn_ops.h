@@ -9,9 +9,81 @@
 /// y = x / rms(x) · (offset + weight) for `rows` rows of `width`; stores 1 / rms.
 void gdn_rms_norm_forward(float *y, float *inverse_rms, const float *x, const float *weight, float offset, float eps,
                           long rows, long width);
-/// dx, and dweight += over the rows.
-void gdn_rms_norm_backward(float *dx, float *dweight, const float *dy, const float *x, const float *inverse_rms,
-                           const float *weight, float offset, long rows, long width);
+/// sum = x + residual, and the norm of the sum as above.
+void gdn_add_rms_norm_forward(float *sum, float *y, float *inverse_rms, const float *x, const float *residual,
+                              const float *weight, float offset, float eps, long rows, long width);
+/// dx (+ dsum where not NULL), and dweight += over the rows.
+void gdn_rms_norm_backward(float *dx, float *dweight, const float *dy, const float *dsum, const float *x,
+                           const float *inverse_rms, const float *weight, float offset, long rows, long width);
+
+// --- Activation
+enum { GDN_ACTIVATION_NONE, GDN_ACTIVATION_SILU, GDN_ACTIVATION_RELU, GDN_ACTIVATION_ONE_PLUS_ELU };
+/// y = activation(x); y may be x.
+void gdn_activation_forward(float *y, const float *x, int activation, long count);
+/// dx = dy · activation′(x); dx may be x or dy.
+void gdn_activation_backward(float *dx, const float *dy, const float *x, int activation, long count);
+
+// --- SwiGLU
+/// y = silu(gate) · up
+void gdn_swiglu_forward(float *y, const float *gate, const float *up, long count);
+/// dgate = dy · up · silu′(gate), dup = dy · silu(gate)
+void gdn_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate, const float *up, long count);
+
+// --- GatedRMSNorm
+/// Rows of groups · width; statistics over `width`. `sigmoid`: gate by σ instead of silu. `gate_first`: gate, then norm.
+void gdn_gated_rms_norm_forward(float *y, float *inverse_rms, const float *x, const float *gate, const float *weight,
+                                int sigmoid, int gate_first, float eps, long rows, long groups, long width);
+/// dx, dgate, and dweight += over the rows.
+void gdn_gated_rms_norm_backward(float *dx, float *dgate, float *dweight, const float *dy, const float *x,
+                                 const float *gate, const float *inverse_rms, const float *weight, int sigmoid,
+                                 int gate_first, long rows, long groups, long width);
+
+// --- L2Norm
+enum { GDN_ROW_L2, GDN_ROW_L1, GDN_ROW_SOFTMAX };
+/// y = x / √(Σx² + eps), x / (Σ|x| + eps) or softmax(x); stores the factor of the row (softmax: nothing).
+void gdn_normalise_rows_forward(float *y, float *factor, const float *x, int kind, float eps, long rows, long width);
+/// dx from dy; `x_or_y` is x, for softmax y.
+void gdn_normalise_rows_backward(float *dx, const float *dy, const float *x_or_y, const float *factor, int kind,
+                                 long rows, long width);
+
+// --- ShortConvolution. Rows of `channels`; weight and history are time-major here: [width, C] and [width − 1, C].
+/// Tokens from..<to of one sequence that starts at row 0 of x; `history` is what came before row 0.
+void gdn_short_convolution_forward(float *y, const float *x, const float *history, const float *weight,
+                                   const float *bias, int activation, long channels, long width, long from, long to);
+/// dx of tokens from..<to of a sequence of `length`; dhistory (NULL: not wanted) is written when from is 0;
+/// dweight [width, C] += and dbias [C] += over the tokens.
+void gdn_short_convolution_backward(float *dx, float *dhistory, float *dweight, float *dbias, const float *dy,
+                                    const float *x, const float *history, const float *weight, const float *bias,
+                                    int activation, long channels, long width, long length, long from, long to);
+/// One token: y and the next state from x [C], state [C, width − 1] (NULL: zeros), weight [C, width], bias (or NULL).
+void gdn_short_convolution_step(float *y, float *next, const float *x, const float *state, const float *weight,
+                                const float *bias, int activation, long channels, long width);
+/// state [C, width − 1] after the last of `length` tokens.
+void gdn_short_convolution_state(float *state, const float *x, const float *history, long channels, long width,
+                                 long length);
+/// Adds the gradient of that state to dx and dhistory (NULL: not wanted).
+void gdn_short_convolution_state_backward(float *dx, float *dhistory, const float *dstate, long channels, long width,
+                                          long length);
+/// to[j, i] = from[i, j]
+void gdn_short_convolution_transpose(float *to, const float *from, long rows, long columns);
+
+// --- AdamW
+/// Factors of one step, the same for all elements.
+typedef struct {
+    float keep;           // 1 − lr · decay
+    float rate;           // lr / (1 − β₁ᵗ)
+    float beta1, rest1;   // rest = 1 − β, rounded once
+    float beta2, rest2;
+    float inverse_root;   // 1 / √(1 − β₂ᵗ)
+    float eps;
+    float gradient_scale;
+} gdn_adamw_factors;
+/// One step on `count` elements: m, v, then p.
+void gdn_adamw_step(float *p, float *m, float *v, const float *g, const gdn_adamw_factors *factors, long count);
+
+// --- GradientClipping
+/// Σ x² in double.
+double gdn_sum_of_squares(const float *x, long count);
 
 // --- Gates
 /// log_decay = −e^{a_log} softplus(a + dt_bias) and beta = strength · σ(b) for `rows` rows of `heads`.
