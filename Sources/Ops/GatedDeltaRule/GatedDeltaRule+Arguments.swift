@@ -34,7 +34,8 @@ struct DeltaRuleShape {
         }
         guard HV % H == 0 else {
             throw ShapeError(
-                name, "k has shape \(k.shape) but v has \(HV) heads: value heads must be a multiple of key heads (\(H)).")
+                name,
+                "k has shape \(k.shape) but v has \(HV) heads: value heads must be a multiple of key heads (\(H)).")
         }
         guard q.dtype == .float32 || q.dtype == .bfloat16 else {
             throw ShapeError(name, "q is \(q.dtype.rawValue), expected float32 or bfloat16")

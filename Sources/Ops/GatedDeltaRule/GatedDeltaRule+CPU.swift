@@ -10,18 +10,21 @@ extension Tape {
         -> (output: Variable, finalState: Variable)
     {
         let dtype = inputs.q.value.dtype
-        let values = DeltaRuleTensors(cpu, inputs)
-        let saved = needsBackward(inputs.variables) ? DeltaRuleSaved(cpu, shape) : nil
-        let (output, finalState) = values.forward(cpu, shape, saved)
+        var inputs = inputs
+        (inputs.q, inputs.k) = (converted(cpu, inputs.q, to: .float32), converted(cpu, inputs.k, to: .float32))
+        inputs.v = converted(cpu, inputs.v, to: .float32)
         let variables = inputs.variables
-        let results = record(variables, [cpu.convert(output, to: dtype), finalState]) { upstream in
+        let values = DeltaRuleTensors(inputs)
+        let saved = needsBackward(variables) ? DeltaRuleSaved(cpu, shape) : nil
+        let (output, finalState) = values.forward(cpu, shape, saved)
+        let results = record(variables, [output, finalState]) { upstream in
             guard let saved else { return variables.map { _ in nil } }
-            let gradients = values.backward(
-                cpu, shape, saved, output: upstream[0].map { cpu.convert($0, to: .float32) }, finalState: upstream[1])
-            return [gradients.q, gradients.k, gradients.v].map { cpu.convert($0, to: dtype) }
-                + [gradients.logDecay, gradients.beta, gradients.initialState].compactMap { $0 }
+            let gradients = values.backward(cpu, shape, saved, output: upstream[0], finalState: upstream[1])
+            let optional: [Tensor?] = [gradients.logDecay, gradients.beta, gradients.initialState]
+            let present: [Tensor] = [gradients.q, gradients.k, gradients.v] + optional.compactMap { $0 }
+            return present
         }
-        return (results[0], results[1])
+        return (converted(cpu, results[0], to: dtype), results[1])
     }
 }
 
@@ -79,12 +82,9 @@ struct DeltaRuleTensors {
     let beta: Tensor?
     let initialState: Tensor?
 
-    init(_ cpu: CPUBackend, _ inputs: DeltaRuleInputs) {
-        q = cpu.convert(inputs.q.value, to: .float32)
-        k = cpu.convert(inputs.k.value, to: .float32)
-        v = cpu.convert(inputs.v.value, to: .float32)
-        logDecay = inputs.logDecay?.value
-        beta = inputs.beta?.value
+    init(_ inputs: DeltaRuleInputs) {
+        (q, k, v) = (inputs.q.value, inputs.k.value, inputs.v.value)
+        (logDecay, beta) = (inputs.logDecay?.value, inputs.beta?.value)
         initialState = inputs.initialState?.value
     }
 
@@ -106,7 +106,8 @@ struct DeltaRuleTensors {
                 var inputs = addresses(shape, sequence: sequence, valueHead: head)
                 gdn_delta_forward(
                     &dims, shape.sequences[sequence].count, first, last - first, &inputs,
-                    output.floats + shape.valueOffset(sequence, head), finalState.floats + shape.stateOffset(sequence, head),
+                    output.floats + shape.valueOffset(sequence, head),
+                    finalState.floats + shape.stateOffset(sequence, head),
                     start?.errors, start?.states, scratch.floats)
             }
         }

@@ -1,3 +1,4 @@
+import GDNAutograd
 import GDNTensor
 
 /// Test cases of `gated_delta_rule`.
@@ -25,7 +26,8 @@ enum GatedDeltaRuleCases {
         Options("plain_delta_rule", T: 100, H: 2, K: 16, V: 16, decay: .none, state: true),
         Options("packed", T: 130, H: 2, K: 16, V: 16, boundaries: [0, 1, 65, 66, 130]),
         Options("packed_state", T: 140, H: 1, HV: 2, K: 16, V: 32, boundaries: [0, 5, 6, 70, 140], state: true),
-        Options("correlated_keys", T: 130, H: 1, K: 32, V: 32, decay: .none, correlated: true),
+        Options("correlated_keys_32", T: 130, H: 1, K: 32, V: 32, decay: .none, keys: .correlated),
+        Options("correlated_keys_128", T: 130, H: 1, K: 128, V: 128, decay: .none, keys: .correlatedByRatio),
         Options("head_64", T: 100, H: 2, K: 64, V: 64),
         Options("head_128", T: 70, H: 1, K: 128, V: 128, state: true),
         Options("head_256", T: 66, H: 1, K: 256, V: 256),
@@ -35,6 +37,11 @@ enum GatedDeltaRuleCases {
 
     private enum Decay {
         case none, zero, ordinary, strong, sometimesMinus80
+    }
+
+    /// Correlated keys come with β near 2; by ratio: judged by the error of the plain recurrence in float32.
+    private enum Keys {
+        case independent, correlated, correlatedByRatio
     }
 
     private struct Options {
@@ -50,17 +57,17 @@ enum GatedDeltaRuleCases {
         var hasBeta: Bool
         var boundaries: [Int]?
         var state: Bool
-        var correlated: Bool
+        var keys: Keys
         var tiny: Bool
 
         init(
             _ name: String, B: Int = 1, T: Int, H: Int = 2, HV: Int? = nil, K: Int, V: Int, decay: Decay = .ordinary,
             maximalBeta: Double = 1, hasBeta: Bool = true, boundaries: [Int]? = nil, state: Bool = false,
-            correlated: Bool = false, tiny: Bool = false
+            keys: Keys = .independent, tiny: Bool = false
         ) {
             (self.name, self.B, self.T, self.H, self.HV, self.K, self.V) = (name, B, T, H, HV ?? H, K, V)
             (self.decay, self.maximalBeta, self.hasBeta) = (decay, maximalBeta, hasBeta)
-            (self.boundaries, self.state, self.correlated, self.tiny) = (boundaries, state, correlated, tiny)
+            (self.boundaries, self.state, self.keys, self.tiny) = (boundaries, state, keys, tiny)
         }
     }
 
@@ -68,23 +75,31 @@ enum GatedDeltaRuleCases {
         let reference = GatedDeltaRuleReference(
             hasDecay: o.decay != .none, hasBeta: o.hasBeta, hasInitialState: o.state, isPacked: o.boundaries != nil)
         let inputs = inputs(o)
-        let tokenHeads = Double(o.B * o.T * o.HV)
+        // 2 [2 C² K + 3 C K V + 2 C² V] a chunk and value head, C = 64.
+        let tokenHeads = o.B * o.T * o.HV
+        let perToken: Int = 2 * (2 * 64 * o.K + 3 * o.K * o.V + 2 * 64 * o.V)
+        let elements: Int = inputs.map(\.shape.count).reduce(0, +) + tokenHeads * o.V
         return OperationCase(
             operation: "gated_delta_rule", name: o.name, inputs: inputs, outputs: ["o", "finalState"],
-            budget: .float32Reassociated, illConditioned: o.correlated, tiny: o.tiny,
-            flops: 2 * tokenHeads * Double(2 * 64 * o.K + 3 * o.K * o.V + 2 * 64 * o.V),
-            bytes: 4 * (Double(inputs.map(\.shape.count).reduce(0, +)) + tokenHeads * Double(o.V)),
-            reference: reference
+            budget: .float32Reassociated, bfloat16Budget: o.keys == .correlatedByRatio ? nil : .bfloat16,
+            illConditioned: o.keys == .correlatedByRatio, tiny: o.tiny,
+            flops: Double(tokenHeads * perToken), bytes: Double(4 * elements), reference: reference
         ) { tape, inputs in
-            var rest = inputs.dropFirst(3)
-            let logDecay = reference.hasDecay ? rest.popFirst() : nil
-            let beta = reference.hasBeta ? rest.popFirst() : nil
-            let state = reference.hasInitialState ? rest.popFirst() : nil
-            let (output, finalState) = try tape.gatedDeltaRule(
-                inputs[0], inputs[1], inputs[2], logDecay: logDecay, beta: beta, initialState: state,
-                sequences: reference.isPacked ? rest.popFirst()?.value : nil)
-            return [output, finalState]
+            try run(reference, tape, inputs)
         }
+    }
+
+    private static func run(_ reference: GatedDeltaRuleReference, _ tape: Tape, _ inputs: [Variable]) throws
+        -> [Variable]
+    {
+        var rest = inputs.dropFirst(3)
+        let logDecay = reference.hasDecay ? rest.popFirst() : nil
+        let beta = reference.hasBeta ? rest.popFirst() : nil
+        let state = reference.hasInitialState ? rest.popFirst() : nil
+        let (output, finalState) = try tape.gatedDeltaRule(
+            inputs[0], inputs[1], inputs[2], logDecay: logDecay, beta: beta, initialState: state,
+            sequences: reference.isPacked ? rest.popFirst()?.value : nil)
+        return [output, finalState]
     }
 
     private static func inputs(_ o: Options) -> [OperationCase.Input] {
@@ -93,14 +108,14 @@ enum GatedDeltaRuleCases {
         var inputs: [OperationCase.Input] = [
             .normal("q", Shape(keys), scale: unit),
             // Keys of about unit length; with β up to 2 a little shorter, so that no state grows without bound.
-            o.correlated
+            o.keys != .independent
                 ? .normal("k", Shape(keys), scale: 0.1 * unit, mean: 0.99 * unit)
                 : .normal("k", Shape(keys), scale: (o.maximalBeta > 1 ? 0.8 : 1) * unit),
             .normal("v", [o.B, o.T, o.HV, o.V]),
         ]
         if o.decay != .none { inputs.append(decay(o.decay, [o.B, o.T, o.HV])) }
         if o.hasBeta {
-            let (low, high) = o.correlated ? (1.9, 1.99) : (0, o.maximalBeta)
+            let (low, high) = o.keys != .independent ? (1.9, 1.99) : (0, o.maximalBeta)
             inputs.append(
                 OperationCase.Input(
                     name: "beta", shape: [o.B, o.T, o.HV], alwaysFloat32: true, isGate: true,

@@ -18,6 +18,10 @@ enum { PANEL = 32, TILE = 8, LANES = 16, CHUNK = GDN_DELTA_CHUNK };
 /// Sixteen floats, at any address.
 typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 
+/// Eight floats, and eight doubles.
+typedef float half_lanes __attribute__((vector_size(32), aligned(4), may_alias));
+typedef double wide_lanes __attribute__((vector_size(64)));
+
 /// 8 rows × 32 columns.
 typedef struct {
     lanes at[TILE][2];

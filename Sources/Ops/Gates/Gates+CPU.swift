@@ -7,9 +7,8 @@ extension Tape {
     /// Saves nothing of its own: the backward reads a and b again.
     func gatesCPU(
         _ cpu: CPUBackend, _ a: Variable, _ b: Variable, aLog: Variable, dtBias: Variable, strength: Float
-    ) -> (logDecay: Variable, beta: Variable) {
-        let dtype = a.value.dtype
-        let (decayInput, strengthInput) = (cpu.convert(a.value, to: .float32), cpu.convert(b.value, to: .float32))
+    ) -> [Variable] {
+        let (decayInput, strengthInput) = (a.value, b.value)
         let (rate, bias) = (aLog.value, dtBias.value)
         let (rows, heads) = (a.shape.rows, a.shape[-1])
         let (logDecay, beta) = (cpu.empty(a.shape), cpu.empty(a.shape))
@@ -19,7 +18,7 @@ extension Tape {
                 logDecay.floats + start, beta.floats + start, decayInput.floats + start, strengthInput.floats + start,
                 rate.floats, bias.floats, strength, range.count, heads)
         }
-        let results = record([a, b, aLog, dtBias], [logDecay, beta]) { upstream in
+        return record([a, b, aLog, dtBias], [logDecay, beta]) { upstream in
             let (da, db) = (cpu.empty(a.shape), cpu.empty(a.shape))
             let sums = cpu.sumOverRowBlocks(rows: rows, shape: [2, heads]) { range, partial in
                 let start = range.lowerBound * heads
@@ -29,11 +28,7 @@ extension Tape {
                     decayInput.floats + start, strengthInput.floats + start, rate.floats, bias.floats, strength,
                     range.count, heads)
             }
-            return [
-                cpu.convert(da, to: dtype), cpu.convert(db, to: dtype),
-                sums.slice(0..<1).reshaped([heads]), sums.slice(1..<2).reshaped([heads]),
-            ]
+            return [da, db, sums.slice(0..<1).reshaped([heads]), sums.slice(1..<2).reshaped([heads])]
         }
-        return (results[0], results[1])
     }
 }

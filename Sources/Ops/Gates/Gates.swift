@@ -24,7 +24,11 @@ extension Tape {
         try dtBias.value.require("gates", "dtBias", shape: [a.shape[-1]], dtype: .float32)
         switch backend {
         case .cpu(let cpu):
-            return gatesCPU(cpu, a, b, aLog: aLog, dtBias: dtBias, strength: allowNegativeEigenvalues ? 2 : 1)
+            let strength: Float = allowNegativeEigenvalues ? 2 : 1
+            let results = inFloat32(cpu, [a, b, aLog, dtBias], keepingFloat32: [0, 1]) {
+                gatesCPU(cpu, $0[0], $0[1], aLog: $0[2], dtBias: $0[3], strength: strength)
+            }
+            return (results[0], results[1])
         case .cuda: throw BackendError("gates: no CUDA form yet")
         }
     }
