@@ -6,6 +6,7 @@ struct AdamWReference: OperationReference {
     var configuration: AdamWConfiguration
 
     /// p, m and v after the last step.
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         var p = inputs[0]
         var (m, v) = (ReferenceArray<S>(p.shape), ReferenceArray<S>(p.shape))
@@ -28,6 +29,7 @@ struct AdamWReference: OperationReference {
     }
 
     /// None: an optimiser's step is not differentiated.
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

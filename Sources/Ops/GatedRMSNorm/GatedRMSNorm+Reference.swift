@@ -5,6 +5,7 @@ struct GatedRMSNormReference: OperationReference {
     var order = GatedNormOrder.normThenGate
     var groups = 1
 
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (x, gate, w) = (inputs[0], inputs[1], inputs[2])
         let open = gate.values.map { value($0) }
@@ -18,6 +19,7 @@ struct GatedRMSNormReference: OperationReference {
         }
     }
 
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

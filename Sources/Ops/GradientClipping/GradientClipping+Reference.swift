@@ -2,6 +2,7 @@
 struct GradientClippingReference: OperationReference {
     var maximum: Double
 
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         var sum: S = 0
         for input in inputs { for x in input.values { sum += x * x } }
@@ -10,6 +11,7 @@ struct GradientClippingReference: OperationReference {
     }
 
     /// None: clipping is not differentiated.
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -3,11 +3,13 @@ struct KeyNormalisationReference: OperationReference {
     var kind: KeyNormalisation
     var eps: Double
 
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let x = inputs[0]
         return [ReferenceArray(x.shape, rows(x).flatMap { normalised($0) })]
     }
 
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -3,6 +3,7 @@ struct RMSNormReference: OperationReference {
     var eps = 1e-6
     var offset = 0.0
 
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (x, w) = (inputs[0], inputs[1])
         let width = w.values.count
@@ -14,6 +15,7 @@ struct RMSNormReference: OperationReference {
         return [y]
     }
 
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {
@@ -47,11 +49,13 @@ struct RMSNormReference: OperationReference {
 struct AddRMSNormReference: OperationReference {
     var norm = RMSNormReference()
 
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let sum = total(inputs)
         return [sum] + norm.forward([sum, inputs[2]])
     }
 
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -7,6 +7,7 @@ struct ShortConvolutionReference: OperationReference {
     var hasState = false
     var packed = false
 
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let problem = Problem(self, inputs)
         var y = ReferenceArray<S>(inputs[0].shape)
@@ -23,6 +24,7 @@ struct ShortConvolutionReference: OperationReference {
         return [y, state]
     }
 
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {
