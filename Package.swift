@@ -91,7 +91,8 @@ let package = Package(
         .target(name: "GDNFormats", dependencies: ["GDNTensor"], path: "Sources/Formats", exclude: ["README.md"]),
         .target(
             name: "GDNModels", dependencies: ["GDNOps", "GDNFormats"], path: "Sources/Models", exclude: ["README.md"]),
-        .target(name: "GDNTokenizers", path: "Sources/Tokenizers", exclude: ["README.md"]),
+        .target(
+            name: "GDNTokenizers", dependencies: ["GDNFormats"], path: "Sources/Tokenizers", exclude: ["README.md"]),
         .target(
             name: "GDNData", dependencies: ["GDNTensor", "GDNTokenizers", "GDNFormats"], path: "Sources/Data",
             exclude: ["README.md"]),

@@ -21,15 +21,15 @@ public enum Backend: Sendable {
     package func add(into to: Tensor, _ from: Tensor) throws {
         switch self {
         case .cpu(let backend): backend.add(into: to, from)
-        case .cuda: throw BackendError("add: not implemented on \(device)")
+        case .cuda(let backend): try backend.add(into: to, from)
         }
     }
 
-    /// Copies elements between tensors of equal count and dtype.
+    /// Copies elements between tensors of equal count and dtype; on a GPU float32 and bfloat16 convert.
     package func copy(_ from: Tensor, into to: Tensor) throws {
         switch self {
         case .cpu(let backend): backend.copy(from, into: to)
-        case .cuda: throw BackendError("copy: not implemented on \(device)")
+        case .cuda(let backend): try backend.convert(from, into: to)
         }
     }
 
@@ -41,7 +41,7 @@ public enum Backend: Sendable {
             backend.copy(a, into: result)
             backend.add(into: result, b)
             return result
-        case .cuda: throw BackendError("sum: not implemented on \(device)")
+        case .cuda(let backend): return try backend.sum(a, b)
         }
     }
 
@@ -49,7 +49,7 @@ public enum Backend: Sendable {
     package func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         switch self {
         case .cpu(let backend): return backend.zeros(shape, dtype)
-        case .cuda: throw BackendError("zeros: not implemented on \(device)")
+        case .cuda(let backend): return try backend.zeros(shape, dtype)
         }
     }
 }

@@ -36,6 +36,12 @@ package final class OutputFile {
         try bytes.withUnsafeBytes { try write($0) }
     }
 
+    /// Writes over bytes that were written before.
+    package func overwrite(_ bytes: [UInt8], at offset: Int) throws {
+        let count = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
+        guard count == bytes.count else { throw FormatError.system("write", file: path) }
+    }
+
     /// Makes what was written durable, and closes.
     package func finish() throws {
         guard fsync(descriptor) == 0 else { throw FormatError.system("fsync", file: path) }
