@@ -5,6 +5,11 @@
 
 #include "gdn_cpu.h"
 
+// --- Embedding
+/// dtable[tokens[t]] += dy[t] for channels start..<end, t in order; first clears those channels of rows_to_clear rows.
+void gdn_embedding_backward(float *dtable, const float *dy, const int32_t *tokens, long count, long rows_to_clear,
+                            long width, long start, long end);
+
 // --- RMSNorm
 /// y = x / rms(x) · (offset + weight) for `rows` rows of `width`; stores 1 / rms.
 void gdn_rms_norm_forward(float *y, float *inverse_rms, const float *x, const float *weight, float offset, float eps,
@@ -72,6 +77,12 @@ void gdn_short_convolution_state_backward(float *dx, float *dhistory, const floa
                                           long length);
 /// to[j, i] = from[i, j]
 void gdn_short_convolution_transpose(float *to, const float *from, long rows, long columns);
+
+// --- CrossEntropy
+/// Negative log-likelihood of every row's target, 0 where it is `ignore`; gradient (NULL: not wanted; may be `logits`) =
+/// (softmax − onehot) · scale, 0 where ignored.
+void gdn_cross_entropy(float *loss, float *gradient, const float *logits, const int32_t *targets, int32_t ignore,
+                       float scale, long rows, long width);
 
 // --- AdamW
 /// Factors of one step, the same for all elements.
