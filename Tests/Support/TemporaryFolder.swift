@@ -1,44 +1,53 @@
 import GDNFormats
 import GDNTensor
-import Testing
 
 /// A folder of a test's own, removed with everything in it when the test ends.
-final class TemporaryFolder: Sendable {
-    let root: String
+package final class TemporaryFolder: Sendable {
+    /// Its path.
+    package let root: String
 
-    init() {
+    /// Makes a folder under /tmp.
+    package init() {
         var template = Array("/tmp/gdn-test-XXXXXX".utf8CString)
-        root = mkdtemp(&template).map { String(cString: $0) } ?? "/tmp"
+        guard let path = mkdtemp(&template) else { preconditionFailure("no folder can be made under /tmp") }
+        root = String(cString: path)
     }
 
     deinit {
-        guard root != "/tmp" else { return }
         Self.remove(root)
     }
 
-    func path(_ name: String) -> String { "\(root)/\(name)" }
+    /// The path of a file of this name.
+    package func path(_ name: String) -> String { "\(root)/\(name)" }
 
+    /// Writes a file, without waiting for the disk.
     @discardableResult
-    func write(_ name: String, _ bytes: [UInt8]) throws -> String {
+    package func write(_ name: String, _ bytes: [UInt8]) throws -> String {
         let file = try OutputFile(path(name))
         try file.write(bytes)
-        try file.finish()
         return path(name)
     }
 
+    /// Writes a file.
     @discardableResult
-    func write(_ name: String, _ text: String) throws -> String { try write(name, Array(text.utf8)) }
+    package func write(_ name: String, _ text: String) throws -> String { try write(name, Array(text.utf8)) }
 
-    func makeFolder(_ name: String) { mkdir(path(name), 0o755) }
+    /// Makes a folder in it.
+    @discardableResult
+    package func makeFolder(_ name: String) -> String {
+        mkdir(path(name), 0o755)
+        return path(name)
+    }
 
-    func read(_ path: String) throws -> [UInt8] {
+    /// The bytes of any file.
+    package static func read(_ path: String) throws -> [UInt8] {
         let file = try MappedFile(path)
         return file.read(0..<file.bytes.count) { Array($0) }
     }
 
     /// A file of `Tests/Fixtures`.
-    static func fixture(_ name: String, from source: String = #filePath) -> String {
-        let tests = source.split(separator: "/").dropLast(2).joined(separator: "/")
+    package static func fixture(_ name: String) -> String {
+        let tests = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
         return "/\(tests)/Fixtures/\(name)"
     }
 
