@@ -70,7 +70,7 @@ import Testing
         ("run: 3", "recipe:1: run: expected keys below this section, found 3"),
         ("- a", "recipe:1: expected sections such as `model:`, found something else"),
         ("model:\n  num_haeds: 4", "recipe:2: model.num_haeds: unknown key; did you mean model.num_heads?"),
-        ("run:\n  device: cuda:x", "recipe:2: run.device: expected text cpu | cuda | cuda:N, found \"cuda:x\""),
+        ("run:\n  device: cuda:x", "recipe:2: run.device: expected text cpu | cuda | cuda:N, found cuda:x"),
     ])
     func mistakesAreNamed(text: String, message: String) {
         #expect { try Recipe.parse(text) } throws: { "\($0)" == message }

@@ -79,7 +79,9 @@ struct CheckpointManifest: Equatable {
             files[name] = FileOperations.Written(byteCount: bytes, checksum: checksum)
         }
         self.init(step: step, files: files)
-        guard try MappedFile(path).bytes.elementsEqual(text.utf8) else { throw damaged }
+        let file = try MappedFile(path)
+        let isExact = withExtendedLifetime(file) { file.bytes.elementsEqual(text.utf8) }
+        guard isExact else { throw damaged }
     }
 
     /// Compares every file of the folder with the manifest.

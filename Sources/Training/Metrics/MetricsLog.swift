@@ -51,9 +51,13 @@ package final class MetricsLog {
     /// - Throws: `FormatError` when the file cannot be read.
     package static func read(_ path: String) throws -> (records: [MetricsRecord], malformed: Int) {
         let file = try MappedFile(path)
+        return withExtendedLifetime(file) { records(in: UnsafeRawBufferPointer(file.bytes), path) }
+    }
+
+    private static func records(in bytes: UnsafeRawBufferPointer, _ path: String) -> ([MetricsRecord], Int) {
         var records: [MetricsRecord] = []
         var malformed = 0
-        for line in file.bytes.split(separator: 0x0a) {
+        for line in bytes.split(separator: 0x0a) {
             guard let json = try? JSONValue(parsing: UnsafeRawBufferPointer(rebasing: line), file: path),
                 let record = MetricsRecord(json)
             else {

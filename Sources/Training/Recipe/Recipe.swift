@@ -1,5 +1,7 @@
 /// Everything that determines a training run, section by section. Each key's type, default and meaning: `Recipe.keys`.
 
+import GDNData
+
 /// A training run in full: what to train, on what, how, and where the results go.
 ///
 /// Read from YAML with `Recipe.load`; the stored defaults here are the defaults of the keys.
@@ -70,8 +72,16 @@ public struct Recipe: Sendable, Equatable {
         public var batch = 8
         /// Whether state and convolution restart at every document.
         public var documentResets = true
+        /// Whether windows of the text come in random order.
+        public var shuffle = true
+        /// Byte tokenizer: whether token 256 ends every document.
+        public var endOfDocument = false
+        /// Which text is held out.
+        public var split = DataPreparation.Split.automatic
+        /// Folder of the prepared tokens; nil = `data` in the run's folder.
+        public var cache: String?
         /// Share of malformed records above which the run stops.
-        public var malformedLimit = 0.01
+        public var malformedLimit = 0.05
         /// Recall task: key-value pairs in a sequence.
         public var recallPairs = 8
         /// Recall task: pairs asked for; nil = all.
@@ -192,3 +202,5 @@ extension Recipe {
     /// The run's folder.
     public var runFolder: String { run.folder + "/" + run.name }
 }
+
+extension DataPreparation.Split: RecipeConvertible {}

@@ -27,10 +27,14 @@ extension Recipe {
         RecipeKey(
             "data.validation_fraction", \.data.validationFraction, "share of the training data split off",
             .properShare),
+        RecipeKey("data.split", \.data.split, "held out: the tail of every document, or whole documents"),
         RecipeKey("data.field", \.data.field, "field of the text in JSON lines"),
-        RecipeKey("data.tokenizer", \.data.tokenizer, "byte, or a tokenizer file"),
+        RecipeKey("data.tokenizer", \.data.tokenizer, "byte, or a folder that holds a tokenizer"),
+        RecipeKey("data.end_of_document", \.data.endOfDocument, "byte tokenizer: token 256 ends every document"),
+        RecipeKey("data.cache", \.data.cache, "folder of the prepared tokens; null: data in the run's folder"),
         RecipeKey("data.length", \.data.length, "tokens in a training sequence", .positive),
         RecipeKey("data.batch", \.data.batch, "sequences in one micro-batch", .positive),
+        RecipeKey("data.shuffle", \.data.shuffle, "windows of the text come in random order"),
         RecipeKey("data.document_resets", \.data.documentResets, "state and convolution restart at every document"),
         RecipeKey(
             "data.malformed_limit", \.data.malformedLimit, "share of malformed records above which the run stops",

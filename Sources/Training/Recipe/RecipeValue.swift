@@ -71,19 +71,6 @@ public enum RecipeValue: Equatable, Sendable {
         }
     }
 
-    /// The value as an object of `JSONSerialization`.
-    public var json: Any {
-        switch self {
-        case .null: NSNull()
-        case .bool(let value): value
-        case .int(let value): value
-        case .double(let value): value
-        case .string(let text): text
-        case .list(let values): values.map(\.json)
-        case .map(let map): map.mapValues(\.json)
-        }
-    }
-
     private static func isPlain(_ text: String) -> Bool {
         guard let first = text.first, first.isLetter || first == "/" || first == ".",
             text.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "_-./".contains($0)) })

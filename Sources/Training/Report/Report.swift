@@ -18,7 +18,9 @@ public struct Report {
                 folder, "is no run's folder: it has no readable metrics.jsonl; name one like runs/NAME")
         }
         let (records, malformed) = try MetricsLog.read(path)
-        let recipe = (try? MappedFile("\(folder)/recipe.yaml")).map { String(decoding: $0.bytes, as: UTF8.self) } ?? ""
+        let recipe = (try? MappedFile("\(folder)/recipe.yaml")).map { file in
+            withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
+        }
         var facts = malformed > 0 ? [("lines of metrics.jsonl that are no records", "\(malformed)")] : []
         if let run = try? JSONValue(contentsOf: "\(folder)/run.json") {
             for (key, value) in run.object?.members ?? [] where value.string != nil || value.double != nil {
@@ -26,7 +28,7 @@ public struct Report {
             }
         }
         let name = folder.split(separator: "/").last.map(String.init) ?? folder
-        self.init(name: name, records: records, recipe: recipe, facts: facts)
+        self.init(name: name, records: records, recipe: recipe ?? "", facts: facts)
     }
 
     /// A report of given records.

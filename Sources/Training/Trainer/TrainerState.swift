@@ -18,6 +18,12 @@ package struct TrainerState: Codable, Equatable {
         package var skipped = 0
         /// Such steps since the last good one.
         package var skippedInARow = 0
+
+        /// Counters at these numbers.
+        package init(skipped: Int = 0, skippedInARow: Int = 0) {
+            self.skipped = skipped
+            self.skippedInARow = skippedInARow
+        }
     }
 
     /// Steps done, skipped ones included.
@@ -38,6 +44,12 @@ package struct TrainerState: Codable, Equatable {
     package var counters = Counters()
     /// Seconds of training, over all processes.
     package var seconds = 0.0
+
+    /// The state before the first step.
+    package init(data: LoaderState, random: Random) {
+        self.data = data
+        self.random = random
+    }
 }
 
 /// The parts of a run's state. Each is needed: leaving one out changes what follows.
