@@ -17,19 +17,19 @@ public enum Backend: Sendable {
         }
     }
 
-    /// `to += from`, both float32 of equal count.
+    /// `to += from`, of equal count and dtype (float32 or bfloat16).
     package func add(into to: Tensor, _ from: Tensor) throws {
         switch self {
         case .cpu(let backend): backend.add(into: to, from)
-        case .cuda: throw BackendError("add: not implemented on \(device)")
+        case .cuda(let backend): try backend.add(into: to, from)
         }
     }
 
-    /// Copies elements between float32 tensors of equal count.
+    /// Copies elements between tensors of equal count and dtype; on a GPU float32 and bfloat16 convert.
     package func copy(_ from: Tensor, into to: Tensor) throws {
         switch self {
-        case .cpu: to.floats.update(from: from.floats, count: from.count)
-        case .cuda: throw BackendError("copy: not implemented on \(device)")
+        case .cpu(let backend): backend.copy(from, into: to)
+        case .cuda(let backend): try backend.convert(from, into: to)
         }
     }
 
@@ -37,11 +37,11 @@ public enum Backend: Sendable {
     package func sum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
         switch self {
         case .cpu(let backend):
-            let result = backend.empty(a.shape)
-            result.floats.update(from: a.floats, count: a.count)
+            let result = backend.empty(a.shape, a.dtype)
+            backend.copy(a, into: result)
             backend.add(into: result, b)
             return result
-        case .cuda: throw BackendError("sum: not implemented on \(device)")
+        case .cuda(let backend): return try backend.sum(a, b)
         }
     }
 
@@ -49,7 +49,7 @@ public enum Backend: Sendable {
     package func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         switch self {
         case .cpu(let backend): return backend.zeros(shape, dtype)
-        case .cuda: throw BackendError("zeros: not implemented on \(device)")
+        case .cuda(let backend): return try backend.zeros(shape, dtype)
         }
     }
 }

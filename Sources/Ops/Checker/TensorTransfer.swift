@@ -28,14 +28,20 @@ package struct BackendTransfer: TensorTransfer {
             case .bfloat16: return cpu.convert(cpu.tensor(values, shape), to: .bfloat16)
             case .float16, .uint8: throw BackendError("upload: \(dtype.rawValue) is not supported")
             }
-        case .cuda: throw BackendError("upload: not implemented on \(backend.device)")
+        case .cuda(let cuda):
+            switch dtype {
+            case .float32: return try cuda.upload(Tensor(host: values, shape))
+            case .int32: return try cuda.upload(Tensor(host: values.map { Int32($0) }, shape))
+            case .bfloat16: return try cuda.upload(Tensor(host: values.map { BFloat16($0).bitPattern }, shape))
+            case .float16, .uint8: throw BackendError("upload: \(dtype.rawValue) is not supported")
+            }
         }
     }
 
     package func download(_ tensor: Tensor) throws -> [Float] {
         switch backend {
         case .cpu: return tensor.floatArray()
-        case .cuda: throw BackendError("download: not implemented on \(backend.device)")
+        case .cuda(let cuda): return try cuda.download(tensor).floatArray()
         }
     }
 }

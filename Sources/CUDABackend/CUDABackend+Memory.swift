@@ -1,0 +1,118 @@
+import GDNTensor
+
+extension CUDABackend {
+    /// A tensor whose elements nobody has written yet.
+    /// - Throws: `BackendError` when memory runs out, with what was asked and what lowers it.
+    package func empty(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        let byteCount = max(256, shape.count * dtype.byteCount)
+        var address: UInt64 = 0
+        try activate()
+        let result = driver.memoryAllocateAsync(&address, byteCount, stream)
+        guard result == 0, let pointer = UnsafeMutableRawPointer(bitPattern: UInt(address)) else {
+            throw outOfMemory(byteCount, shape, dtype, result)
+        }
+        let owner = self
+        let storage = Storage(address: pointer, byteCount: byteCount, device: .cuda(deviceIndex)) { pointer, _ in
+            _ = owner.driver.contextSetCurrent(owner.context)
+            _ = owner.driver.memoryFreeAsync(UInt64(UInt(bitPattern: pointer)), owner.stream)
+        }
+        return Tensor(shape: shape, dtype: dtype, storage: storage)
+    }
+
+    /// A tensor of zeros.
+    package func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        let tensor = try empty(shape, dtype)
+        try clear(tensor)
+        return tensor
+    }
+
+    /// Sets all elements to zero.
+    package func clear(_ tensor: Tensor) throws {
+        try activate()
+        try driver.check(
+            driver.memset8Async(tensor.deviceAddress, 0, tensor.byteCount, stream), "clearing \(tensor.shape)")
+    }
+
+    /// Copies bytes between tensors of equal size on this device.
+    package func copy(_ from: Tensor, into to: Tensor) throws {
+        guard from.byteCount == to.byteCount else {
+            throw ShapeError("copy", "source is \(from.shape) \(from.dtype), target is \(to.shape) \(to.dtype)")
+        }
+        try activate()
+        try driver.check(
+            driver.copyOnDeviceAsync(to.deviceAddress, from.deviceAddress, from.byteCount, stream),
+            "copying \(from.shape)")
+    }
+
+    /// A copy on this device of a tensor in main memory. The source may be changed as soon as this returns.
+    package func upload(_ tensor: Tensor) throws -> Tensor {
+        let result = try empty(tensor.shape, tensor.dtype)
+        try upload(tensor, into: result)
+        return result
+    }
+
+    /// Copies a tensor in main memory into one of equal size on this device.
+    package func upload(_ tensor: Tensor, into result: Tensor) throws {
+        try activate()
+        try driver.check(
+            driver.copyToDeviceAsync(result.deviceAddress, tensor.address, tensor.byteCount, stream),
+            "uploading \(tensor.shape)")
+        try driver.check(driver.streamSynchronize(stream), "uploading \(tensor.shape)")
+    }
+
+    /// Copies the elements of a device tensor to main memory; waits for the work that computes them.
+    package func download(_ tensor: Tensor, into address: UnsafeMutableRawPointer) throws {
+        try activate()
+        try driver.check(
+            driver.copyToHostAsync(address, tensor.deviceAddress, tensor.byteCount, stream),
+            "downloading \(tensor.shape)")
+        try driver.check(driver.streamSynchronize(stream), "work on cuda:\(deviceIndex)")
+    }
+
+    /// A copy in main memory of a device tensor.
+    package func download(_ tensor: Tensor) throws -> Tensor {
+        let byteCount = max(64, tensor.byteCount)
+        let address = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+        let storage = Storage(address: address, byteCount: byteCount, device: .cpu) { address, _ in
+            address.deallocate()
+        }
+        try download(tensor, into: address)
+        return Tensor(shape: tensor.shape, dtype: tensor.dtype, storage: storage)
+    }
+
+    private func outOfMemory(_ byteCount: Int, _ shape: Shape, _ dtype: DType, _ result: Int32) -> BackendError {
+        let mebibytes = { (bytes: Int) in "\(bytes >> 20) MiB" }
+        let known = (try? memory()).map { " (\(mebibytes($0.free)) of \(mebibytes($0.total)) free)" } ?? ""
+        return BackendError(
+            "cuda:\(deviceIndex): no memory for \(mebibytes(byteCount)), a \(dtype.rawValue) tensor of shape \(shape)\(known): "
+                + "\(driver.explanation(result)); lower the batch size or the sequence length, or turn on recomputation")
+    }
+}
+
+extension Tensor {
+    /// A tensor in main memory with these elements, on its way to a device: float32 from `Float`, int32 from `Int32`,
+    /// bfloat16 from its bits.
+    package init<Element: DeviceElement>(host values: [Element], _ shape: Shape) {
+        let byteCount = max(64, shape.count * Element.dtype.byteCount)
+        let address = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+        values.withUnsafeBytes { bytes in
+            if let source = bytes.baseAddress { address.copyMemory(from: source, byteCount: bytes.count) }
+        }
+        let storage = Storage(address: address, byteCount: byteCount, device: .cpu) { address, _ in
+            address.deallocate()
+        }
+        self.init(shape: shape, dtype: Element.dtype, storage: storage)
+    }
+
+    /// Address of the first element as the driver takes it.
+    package var deviceAddress: UInt64 { UInt64(UInt(bitPattern: address)) }
+}
+
+/// A Swift type whose bytes are a tensor's.
+package protocol DeviceElement {
+    /// The tensor's element type.
+    static var dtype: DType { get }
+}
+extension Float: DeviceElement { package static var dtype: DType { .float32 } }
+extension Int32: DeviceElement { package static var dtype: DType { .int32 } }
+extension UInt16: DeviceElement { package static var dtype: DType { .bfloat16 } }

@@ -1,0 +1,81 @@
+import GDNTensor
+
+/// Additions and conversions that the tape needs; everything else belongs to operations.
+private let elementwiseSource = KernelSource(
+    name: "elementwise",
+    text: #"""
+        __device__ float to_float(float x) { return x; }
+        __device__ float to_float(unsigned short x) { return __uint_as_float((unsigned)x << 16); }
+        __device__ void from_float(float *to, float x) { *to = x; }
+        __device__ void from_float(unsigned short *to, float x) {
+            asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(*to) : "f"(x));
+        }
+        typedef long long index_t;
+        #define EACH(i, n)                                                                   \
+            for (index_t i = (index_t)blockIdx.x * blockDim.x + threadIdx.x; i < n;          \
+                 i += (index_t)gridDim.x * blockDim.x)
+
+        // out = a + b; out may be a.
+        extern "C" __global__ void add(OUT *out, const A *a, const B *b, index_t count) {
+            EACH(i, count) from_float(&out[i], to_float(a[i]) + to_float(b[i]));
+        }
+        // out = a, another dtype.
+        extern "C" __global__ void convert(OUT *out, const A *a, index_t count) {
+            EACH(i, count) from_float(&out[i], to_float(a[i]));
+        }
+        // out = factor · a; out may be a.
+        extern "C" __global__ void scale(OUT *out, const A *a, float factor, index_t count) {
+            EACH(i, count) from_float(&out[i], factor * to_float(a[i]));
+        }
+        """#)
+
+extension CUDABackend {
+    /// `to += from`, counts equal, each float32 or bfloat16.
+    package func add(into to: Tensor, _ from: Tensor) throws {
+        try run("add", to, to, from, [.tensor(to), .tensor(to), .tensor(from)])
+    }
+
+    /// A new tensor `a + b` of a's dtype.
+    package func sum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+        let result = try empty(a.shape, a.dtype)
+        try run("add", result, a, b, [.tensor(result), .tensor(a), .tensor(b)])
+        return result
+    }
+
+    /// The same numbers as another dtype (float32 or bfloat16).
+    package func convert(_ tensor: Tensor, to dtype: DType) throws -> Tensor {
+        if tensor.dtype == dtype { return tensor }
+        let result = try empty(tensor.shape, dtype)
+        try convert(tensor, into: result)
+        return result
+    }
+
+    /// Writes the numbers of `from` in the dtype of `to` (float32 or bfloat16).
+    package func convert(_ from: Tensor, into to: Tensor) throws {
+        if from.dtype == to.dtype { return try copy(from, into: to) }
+        try run("convert", to, from, from, [.tensor(to), .tensor(from)])
+    }
+
+    /// `to = factor · from`.
+    package func scale(_ from: Tensor, by factor: Float, into to: Tensor) throws {
+        try run("scale", to, from, from, [.tensor(to), .tensor(from), .float(factor)])
+    }
+
+    private func run(_ name: String, _ out: Tensor, _ a: Tensor, _ b: Tensor, _ arguments: [KernelArgument]) throws {
+        guard a.count == out.count, b.count == out.count else {
+            throw ShapeError(name, "shapes \(a.shape) and \(b.shape) have other counts than \(out.shape)")
+        }
+        let kernel = try kernel(
+            elementwiseSource, name, [("OUT", try cName(out)), ("A", try cName(a)), ("B", try cName(b))])
+        let blocks = min((out.count + 1023) / 1024, 132 * 16)
+        try launch(kernel, blocks: blocks, threads: 256, arguments + [.long(out.count)])
+    }
+
+    private func cName(_ tensor: Tensor) throws -> String {
+        switch tensor.dtype {
+        case .float32: return "float"
+        case .bfloat16: return "unsigned short"
+        case .float16, .int32, .uint8: throw BackendError("arithmetic on \(tensor.dtype.rawValue) is not supported")
+        }
+    }
+}

@@ -1,0 +1,133 @@
+import GDNTensor
+import Synchronization
+
+/// Text of a kernel file: the shared prelude and the operation's own source.
+package struct KernelSource: Sendable {
+    /// File in messages and in the cache, e.g. `rms_norm`.
+    package let name: String
+    /// CUDA C++ without includes.
+    package let text: String
+
+    /// A source.
+    package init(name: String, text: String) {
+        self.name = name
+        self.text = text
+    }
+}
+
+/// What makes one specialisation of a source: names of macros and their values, in order.
+package typealias KernelDefines = [(name: String, value: String)]
+
+/// A function on the device, ready to launch.
+package struct Kernel: @unchecked Sendable {
+    let name: String
+    let function: Driver.Handle
+}
+
+/// An argument of a kernel.
+package enum KernelArgument {
+    /// Address of the first element.
+    case tensor(Tensor)
+    /// Address of the first element, or null.
+    case optional(Tensor?)
+    /// `int`
+    case int(Int)
+    /// `long long`
+    case long(Int)
+    /// `float`
+    case float(Float)
+
+    var bits: UInt64 {
+        switch self {
+        case .tensor(let tensor): tensor.deviceAddress
+        case .optional(let tensor): tensor?.deviceAddress ?? 0
+        case .int(let value): UInt64(UInt32(bitPattern: Int32(truncatingIfNeeded: value)))
+        case .long(let value): UInt64(bitPattern: Int64(value))
+        case .float(let value): UInt64(value.bitPattern)
+        }
+    }
+}
+
+/// Modules and kernels loaded so far.
+final class KernelTable: Sendable {
+    struct Contents: @unchecked Sendable {
+        var modules: [String: Driver.Handle] = [:]
+        var kernels: [String: Kernel] = [:]
+    }
+    let contents = Mutex(Contents())
+
+    func unload(_ driver: Driver) {
+        contents.withLock { contents in
+            contents.modules.values.forEach { _ = driver.moduleUnload($0) }
+            contents = Contents()
+        }
+    }
+}
+
+extension CUDABackend {
+    /// The kernel called `name` in a specialisation of `source`; compiled at first use, or read from the disk cache.
+    package func kernel(_ source: KernelSource, _ name: String, _ defines: KernelDefines = []) throws -> Kernel {
+        let options = defines.map { "-D\($0.name)=\($0.value)" }
+        let moduleKey = ([source.name] + options).joined(separator: " ")
+        let key = "\(name) \(moduleKey)"
+        if let kernel = kernels.contents.withLock({ $0.kernels[key] }) { return kernel }
+        try activate()
+        let module = try module(source, options, key: moduleKey)
+        var function: Driver.Handle?
+        try driver.check(driver.moduleGetFunction(&function, module, name), "finding kernel \(name)")
+        let kernel = Kernel(name: name, function: try require(function, "kernel \(name)"))
+        kernels.contents.withLock { $0.kernels[key] = kernel }
+        return kernel
+    }
+
+    /// Puts a kernel on the stream.
+    /// - Parameters:
+    ///   - grid: number of blocks along x, y and z
+    ///   - threads: threads a block
+    ///   - shared: bytes of dynamic shared memory a block
+    /// - Throws: `BackendError` naming kernel, grid and device.
+    package func launch(
+        _ kernel: Kernel, grid: (Int, Int, Int), threads: Int, shared: Int = 0, _ arguments: [KernelArgument]
+    ) throws {
+        if grid.0 == 0 || grid.1 == 0 || grid.2 == 0 { return }
+        try activate()
+        if shared > 48 << 10 {
+            try driver.check(
+                driver.functionSetAttribute(
+                    kernel.function, DriverAttribute.functionMaxDynamicSharedMemory, Int32(shared)),
+                "giving \(shared) bytes of shared memory to \(kernel.name) on cuda:\(deviceIndex)")
+        }
+        var values = arguments.map(\.bits)
+        let result = values.withUnsafeMutableBytes { bytes in
+            var pointers = arguments.indices.map { index in bytes.baseAddress.map { $0 + index * 8 } }
+            return driver.launchKernel(
+                kernel.function, UInt32(grid.0), UInt32(grid.1), UInt32(grid.2), UInt32(threads), 1, 1, UInt32(shared),
+                stream, &pointers, nil)
+        }
+        try driver.check(
+            result,
+            "launching \(kernel.name) on cuda:\(deviceIndex) with grid \(grid), \(threads) threads, \(shared) shared bytes")
+    }
+
+    /// Puts a kernel of `blocks` blocks on the stream.
+    package func launch(
+        _ kernel: Kernel, blocks: Int, threads: Int, shared: Int = 0, _ arguments: [KernelArgument]
+    ) throws {
+        try launch(kernel, grid: (blocks, 1, 1), threads: threads, shared: shared, arguments)
+    }
+
+    private func module(_ source: KernelSource, _ options: [String], key: String) throws -> Driver.Handle {
+        if let module = kernels.contents.withLock({ $0.modules[key] }) { return module }
+        var handle: Driver.Handle?
+        let cubin = try compiler.cubin(source.text, name: source.name, options: options)
+        var result = driver.moduleLoadData(&handle, cubin)
+        if result != 0 {
+            let again = try compiler.cubin(source.text, name: source.name, options: options, fresh: true)
+            result = driver.moduleLoadData(&handle, again)
+        }
+        try driver.check(result, "loading the compiled \(source.name)")
+        let module = try require(handle, "module")
+        kernels.contents.withLock { $0.modules[key] = module }
+        return module
+    }
+}

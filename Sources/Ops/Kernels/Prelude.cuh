@@ -1,0 +1,358 @@
+// Prepended to every kernel file: element types, conversions, reductions, asynchronous copies, matrix tiles.
+// No CUDA header is used: NVRTC carries none, and everything here is a few instructions of PTX.
+//
+// ELEMENT_BFLOAT16 (0 or 1) chooses what `element` is; KERNEL(name) appends the dtype to a kernel's name.
+
+typedef unsigned short bfloat16;
+typedef unsigned int u32;
+typedef long long i64;
+
+#if ELEMENT_BFLOAT16
+typedef bfloat16 element;
+#define KERNEL(name) extern "C" __global__ void name##_bfloat16
+#else
+typedef float element;
+#define KERNEL(name) extern "C" __global__ void name##_float32
+#endif
+
+#define DEVICE __device__ __forceinline__
+#define FULL_MASK 0xffffffffu
+#define INFINITY_F __int_as_float(0x7f800000)
+
+// --- Conversions -------------------------------------------------------------------------------------------------
+
+DEVICE float to_float(float x) { return x; }
+DEVICE float to_float(bfloat16 x) { return __uint_as_float((u32)x << 16); }
+
+DEVICE void from_float(float *to, float x) { *to = x; }
+DEVICE void from_float(bfloat16 *to, float x) { asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(*to) : "f"(x)); }
+
+// Two numbers as bfloat16, `low` in the lower half.
+DEVICE u32 pack(float low, float high) {
+    u32 packed;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+    return packed;
+}
+DEVICE float low_half(u32 packed) { return __uint_as_float(packed << 16); }
+DEVICE float high_half(u32 packed) { return __uint_as_float(packed & 0xffff0000u); }
+
+// What a float becomes when it is stored as an element.
+DEVICE float rounded(float x) {
+    element stored;
+    from_float(&stored, x);
+    return to_float(stored);
+}
+
+// --- Functions ---------------------------------------------------------------------------------------------------
+
+DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+DEVICE float silu(float x) { return x * sigmoid(x); }
+// d(x σ(x))/dx = σ (1 + x (1 − σ))
+DEVICE float silu_gradient(float x) {
+    float s = sigmoid(x);
+    return s * (1.0f + x * (1.0f - s));
+}
+// ln(1 + eˣ) without overflow.
+DEVICE float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
+
+// --- Vectors of 16 bytes -----------------------------------------------------------------------------------------
+
+// `VECTOR` elements travel together: 16 bytes where rows allow it, one element otherwise.
+#ifndef VECTOR
+#define VECTOR (16 / (int)sizeof(element))
+#endif
+
+template <int N>
+struct Floats {
+    float at[N];
+};
+
+DEVICE void load_vector(Floats<4> &v, const float *from) {
+    float4 raw = *(const float4 *)from;
+    v.at[0] = raw.x, v.at[1] = raw.y, v.at[2] = raw.z, v.at[3] = raw.w;
+}
+DEVICE void load_vector(Floats<8> &v, const bfloat16 *from) {
+    uint4 raw = *(const uint4 *)from;
+    v.at[0] = low_half(raw.x), v.at[1] = high_half(raw.x), v.at[2] = low_half(raw.y), v.at[3] = high_half(raw.y);
+    v.at[4] = low_half(raw.z), v.at[5] = high_half(raw.z), v.at[6] = low_half(raw.w), v.at[7] = high_half(raw.w);
+}
+DEVICE void load_vector(Floats<8> &v, const float *from) {
+    float4 a = ((const float4 *)from)[0], b = ((const float4 *)from)[1];
+    v.at[0] = a.x, v.at[1] = a.y, v.at[2] = a.z, v.at[3] = a.w;
+    v.at[4] = b.x, v.at[5] = b.y, v.at[6] = b.z, v.at[7] = b.w;
+}
+template <typename T>
+DEVICE void load_vector(Floats<1> &v, const T *from) {
+    v.at[0] = to_float(*from);
+}
+DEVICE void store_vector(float *to, const Floats<4> &v) {
+    *(float4 *)to = make_float4(v.at[0], v.at[1], v.at[2], v.at[3]);
+}
+DEVICE void store_vector(float *to, const Floats<8> &v) {
+    ((float4 *)to)[0] = make_float4(v.at[0], v.at[1], v.at[2], v.at[3]);
+    ((float4 *)to)[1] = make_float4(v.at[4], v.at[5], v.at[6], v.at[7]);
+}
+DEVICE void store_vector(bfloat16 *to, const Floats<8> &v) {
+    uint4 raw;
+    raw.x = pack(v.at[0], v.at[1]), raw.y = pack(v.at[2], v.at[3]);
+    raw.z = pack(v.at[4], v.at[5]), raw.w = pack(v.at[6], v.at[7]);
+    *(uint4 *)to = raw;
+}
+template <typename T>
+DEVICE void store_vector(T *to, const Floats<1> &v) {
+    from_float(to, v.at[0]);
+}
+
+// --- Reductions (a fixed tree, so results do not depend on timing) -----------------------------------------------
+
+DEVICE float warp_sum(float x) {
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1) x += __shfl_xor_sync(FULL_MASK, x, step);
+    return x;
+}
+DEVICE float warp_max(float x) {
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1) x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, step));
+    return x;
+}
+
+// Sum over a block of WARPS warps; every thread receives it. `shared` holds WARPS floats.
+template <int WARPS>
+DEVICE float block_sum(float x, float *shared) {
+    x = warp_sum(x);
+    if (WARPS == 1) return x;
+    __syncthreads();
+    if ((threadIdx.x & 31) == 0) shared[threadIdx.x >> 5] = x;
+    __syncthreads();
+    float total = 0;
+#pragma unroll
+    for (int warp = 0; warp < WARPS; warp++) total += shared[warp];
+    return total;
+}
+
+// --- Asynchronous copies to shared memory (sm_80) ----------------------------------------------------------------
+
+DEVICE u32 shared_address(const void *pointer) { return (u32)__cvta_generic_to_shared(pointer); }
+
+// 16 bytes; zeros where `valid` is false (nothing is read then).
+DEVICE void copy_async(void *to, const void *from, bool valid) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(valid ? 16 : 0)
+                 : "memory");
+}
+DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int PENDING>
+DEVICE void copy_wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+
+// Loads ROWS × COLUMNS elements into a tile of PITCH elements a row, by all THREADS threads of the block. Row i comes
+// from `from + i * stride`; rows from `rows` on and columns from `columns` on become zero.
+template <int ROWS, int COLUMNS, int PITCH, int THREADS, bool ALIGNED>
+DEVICE void load_tile(element *tile, const element *from, i64 stride, int rows, int columns) {
+    constexpr int PER = ALIGNED ? 16 / (int)sizeof(element) : 1;
+    constexpr int ACROSS = COLUMNS / PER;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < ROWS * ACROSS; i += THREADS) {
+        int row = i / ACROSS, column = i % ACROSS * PER;
+        bool valid = row < rows && column < columns;
+        const element *source = valid ? from + row * stride + column : from;
+        if (ALIGNED) {
+            copy_async(tile + row * PITCH + column, source, valid);
+        } else {
+            tile[row * PITCH + column] = valid ? *source : (element)0;
+        }
+    }
+}
+
+// --- Matrix tiles ------------------------------------------------------------------------------------------------
+//
+// One warp multiplies 16×16 by 16×8 tiles. With g = lane / 4 and t = lane % 4, a thread holds of the accumulator
+// C (16×8): rows g and g+8, columns 2t and 2t+1. Two accumulators side by side hold exactly what operand A (16×16)
+// wants, so that a result can be the left operand of the next product without leaving registers.
+//
+// For bfloat16 the product is one tensor core instruction. For float32 the same fragments hold floats and the product
+// is done by shuffles and FMAs: full float32 accuracy from the same kernel text.
+
+struct Accumulator {
+    float at[4];
+};
+
+DEVICE int lane_id() { return threadIdx.x & 31; }
+
+DEVICE void clear(Accumulator &c) { c.at[0] = c.at[1] = c.at[2] = c.at[3] = 0; }
+
+#if ELEMENT_BFLOAT16
+
+struct FragmentA {
+    u32 at[4];
+};
+struct FragmentB {
+    u32 at[2];
+};
+
+DEVICE void multiply(Accumulator &c, const FragmentA &a, const FragmentB &b) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};"
+                 : "+f"(c.at[0]), "+f"(c.at[1]), "+f"(c.at[2]), "+f"(c.at[3])
+                 : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]), "r"(b.at[1]));
+}
+
+// Columns 0–7 and 8–15 of A from two accumulators.
+DEVICE FragmentA as_operand(const Accumulator &left, const Accumulator &right) {
+    return {pack(left.at[0], left.at[1]), pack(left.at[2], left.at[3]), pack(right.at[0], right.at[1]),
+            pack(right.at[2], right.at[3])};
+}
+
+DEVICE void load_matrices(u32 &r0, u32 &r1, u32 &r2, u32 &r3, const element *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r0), "=r"(r1), "=r"(r2), "=r"(r3)
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+DEVICE void load_matrices_transposed(u32 &r0, u32 &r1, u32 &r2, u32 &r3, const element *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r0), "=r"(r1), "=r"(r2), "=r"(r3)
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
+// A (m16 × k16) at (row, column) of a tile stored [m][k].
+template <int PITCH>
+DEVICE FragmentA load_a(const element *tile, int row, int column) {
+    int lane = lane_id();
+    FragmentA a;
+    load_matrices(a.at[0], a.at[1], a.at[2], a.at[3],
+                  tile + (row + (lane & 15)) * PITCH + column + (lane >> 4) * 8);
+    return a;
+}
+// A (m16 × k16) of a tile stored [k][m].
+template <int PITCH>
+DEVICE FragmentA load_a_transposed(const element *tile, int m, int k) {
+    int lane = lane_id();
+    FragmentA a;
+    load_matrices_transposed(a.at[0], a.at[1], a.at[2], a.at[3],
+                             tile + (k + (lane & 7) + (lane >> 4) * 8) * PITCH + m + ((lane >> 3) & 1) * 8);
+    return a;
+}
+// Two B (k16 × n8) next to each other in n, of a tile stored [n][k].
+template <int PITCH>
+DEVICE void load_b(FragmentB &b0, FragmentB &b1, const element *tile, int n, int k) {
+    int lane = lane_id();
+    load_matrices(b0.at[0], b0.at[1], b1.at[0], b1.at[1],
+                  tile + (n + (lane & 7) + (lane >> 4) * 8) * PITCH + k + ((lane >> 3) & 1) * 8);
+}
+// Two B (k16 × n8) next to each other in n, of a tile stored [k][n].
+template <int PITCH>
+DEVICE void load_b_transposed(FragmentB &b0, FragmentB &b1, const element *tile, int n, int k) {
+    int lane = lane_id();
+    load_matrices_transposed(b0.at[0], b0.at[1], b1.at[0], b1.at[1],
+                             tile + (k + (lane & 15)) * PITCH + n + (lane >> 4) * 8);
+}
+
+// The numbers of A, as the two accumulators that as_operand would take.
+DEVICE void unpack(Accumulator &left, Accumulator &right, const FragmentA &a) {
+    left.at[0] = low_half(a.at[0]), left.at[1] = high_half(a.at[0]);
+    left.at[2] = low_half(a.at[1]), left.at[3] = high_half(a.at[1]);
+    right.at[0] = low_half(a.at[2]), right.at[1] = high_half(a.at[2]);
+    right.at[2] = low_half(a.at[3]), right.at[3] = high_half(a.at[3]);
+}
+
+DEVICE u32 transposed_8x8(u32 matrix) {
+    u32 result;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(matrix));
+    return result;
+}
+
+// Stores Cᵀ: element (m, n) of C goes to `to[n * stride + m]`, where n < rows and m < columns (even).
+DEVICE void store_transposed(element *to, i64 stride, const Accumulator &c, int rows, int columns) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+    u32 upper = transposed_8x8(pack(c.at[0], c.at[1])), lower = transposed_8x8(pack(c.at[2], c.at[3]));
+    if (g < rows) {
+        if (2 * t < columns) *(u32 *)(to + g * stride + 2 * t) = upper;
+        if (2 * t + 8 < columns) *(u32 *)(to + g * stride + 2 * t + 8) = lower;
+    }
+}
+
+#else
+
+struct FragmentA {
+    float at[8];
+};
+struct FragmentB {
+    float at[4];
+};
+
+// A: columns 2t, 2t+1, 2t+8, 2t+9 of rows g (at 0,1,4,5) and g+8 (at 2,3,6,7). B: rows 2t, 2t+1, 2t+8, 2t+9, column g.
+DEVICE void multiply(Accumulator &c, const FragmentA &a, const FragmentB &b) {
+    int lane = lane_id(), g = lane >> 2, t = lane & 3;
+#pragma unroll
+    for (int k = 0; k < 16; k++) {
+        int half = k >> 3, odd = k & 1, owner = (k & 7) >> 1;
+        float a0 = __shfl_sync(FULL_MASK, a.at[half * 4 + odd], g * 4 + owner);
+        float a1 = __shfl_sync(FULL_MASK, a.at[half * 4 + 2 + odd], g * 4 + owner);
+        float b0 = __shfl_sync(FULL_MASK, b.at[half * 2 + odd], 2 * t * 4 + owner);
+        float b1 = __shfl_sync(FULL_MASK, b.at[half * 2 + odd], (2 * t + 1) * 4 + owner);
+        c.at[0] += a0 * b0, c.at[1] += a0 * b1, c.at[2] += a1 * b0, c.at[3] += a1 * b1;
+    }
+}
+
+DEVICE FragmentA as_operand(const Accumulator &left, const Accumulator &right) {
+    return {left.at[0],  left.at[1],  left.at[2],  left.at[3],
+            right.at[0], right.at[1], right.at[2], right.at[3]};
+}
+
+template <int PITCH>
+DEVICE FragmentA load_a(const element *tile, int row, int column) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+    FragmentA a;
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        a.at[i] = tile[(row + g + (i >> 1 & 1) * 8) * PITCH + column + 2 * t + (i & 1) + (i >> 2) * 8];
+    return a;
+}
+template <int PITCH>
+DEVICE FragmentA load_a_transposed(const element *tile, int m, int k) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+    FragmentA a;
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        a.at[i] = tile[(k + 2 * t + (i & 1) + (i >> 2) * 8) * PITCH + m + g + (i >> 1 & 1) * 8];
+    return a;
+}
+template <int PITCH>
+DEVICE void load_b(FragmentB &b0, FragmentB &b1, const element *tile, int n, int k) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int at = k + 2 * t + (i & 1) + (i >> 1) * 8;
+        b0.at[i] = tile[(n + g) * PITCH + at];
+        b1.at[i] = tile[(n + 8 + g) * PITCH + at];
+    }
+}
+template <int PITCH>
+DEVICE void load_b_transposed(FragmentB &b0, FragmentB &b1, const element *tile, int n, int k) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int at = k + 2 * t + (i & 1) + (i >> 1) * 8;
+        b0.at[i] = tile[at * PITCH + n + g];
+        b1.at[i] = tile[at * PITCH + n + 8 + g];
+    }
+}
+
+DEVICE void unpack(Accumulator &left, Accumulator &right, const FragmentA &a) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) left.at[i] = a.at[i], right.at[i] = a.at[4 + i];
+}
+
+DEVICE void store_transposed(element *to, i64 stride, const Accumulator &c, int rows, int columns) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int m = g + (i >> 1) * 8, n = 2 * t + (i & 1);
+        if (n < rows && m < columns) to[n * stride + m] = c.at[i];
+    }
+}
+
+#endif
