@@ -14,24 +14,41 @@ struct Operation {
     var tests = true
     /// CUDA sources, e.g. `forward.cu`.
     var cuda: [String] = []
+    /// C sources beside `kernel.c`, and headers they share.
+    var moreKernels: [String] = []
+    var headers: [String] = []
     /// Swift sources beside `NAME.swift`, `NAME+Reference.swift`, `NAME+CPU.swift` and `NAME+Cases.swift`.
     var more: [String] = []
 
     var swift: [String] { (["", "+Reference", "+CPU", "+Cases"].map { name + $0 + ".swift" } + more).map(path) }
-    var kernels: [String] { kernel ? [path("kernel.c")] : [] }
-    var texts: [String] { (["README.md"] + cuda).map(path) }
+    var kernels: [String] { ((kernel ? ["kernel.c"] : []) + moreKernels).map(path) }
+    var texts: [String] { (["README.md"] + cuda + headers).map(path) }
     var testFolder: [String] { tests ? [path("Tests")] : [] }
 
     private func path(_ file: String) -> String { "\(name)/\(file)" }
 }
 
 let operations: [Operation] = [
-    Operation(name: "RMSNorm")
+    Operation(name: "Embedding"),
+    Operation(name: "Linear", kernel: false),
+    Operation(name: "RMSNorm"),
+    Operation(name: "GatedRMSNorm"),
+    Operation(name: "L2Norm"),
+    Operation(name: "Activation", tests: false),
+    Operation(name: "ShortConvolution"),
+    Operation(name: "SwiGLU"),
+    Operation(name: "CrossEntropy"),
+    Operation(name: "AdamW"),
+    Operation(name: "GradientClipping"),
+    Operation(name: "Gates", tests: false),
+    Operation(
+        name: "GatedDeltaRule", kernel: false, moreKernels: ["forward.c", "backward.c", "step.c"],
+        headers: ["panel.h", "chunk.h"], more: ["GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Step.swift"]),
 ]
 
 let sharedSwift = [
     "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift", "Checker/Reference.swift",
-    "Checker/TensorTransfer.swift",
+    "Checker/TensorTransfer.swift", "Precision.swift",
 ]
 let operationKernels = operations.flatMap(\.kernels)
 let operationTests = ["Checker/Tests"] + operations.flatMap(\.testFolder)
@@ -70,7 +87,7 @@ let package = Package(
         // Operations: three targets over one path.
         .target(
             name: "GDNOpsKernels", dependencies: ["GDNCPUKernels"], path: "Sources/Ops",
-            sources: ["Kernels"] + operationKernels, publicHeadersPath: "Kernels/include",
+            sources: ["Kernels/KernelText.c"] + operationKernels, publicHeadersPath: "Kernels/include",
             linkerSettings: [.linkedLibrary("m")]),
         .target(
             name: "GDNOps", dependencies: ["GDNAutograd", "GDNOpsKernels"], path: "Sources/Ops",
@@ -84,7 +101,8 @@ let package = Package(
         .target(name: "GDNFormats", dependencies: ["GDNTensor"], path: "Sources/Formats", exclude: ["README.md"]),
         .target(
             name: "GDNModels", dependencies: ["GDNOps", "GDNFormats"], path: "Sources/Models", exclude: ["README.md"]),
-        .target(name: "GDNTokenizers", path: "Sources/Tokenizers", exclude: ["README.md"]),
+        .target(
+            name: "GDNTokenizers", dependencies: ["GDNFormats"], path: "Sources/Tokenizers", exclude: ["README.md"]),
         .target(
             name: "GDNData", dependencies: ["GDNTensor", "GDNTokenizers", "GDNFormats"], path: "Sources/Data",
             exclude: ["README.md"]),
@@ -112,9 +130,11 @@ let package = Package(
         .testTarget(name: "CPUBackendTests", dependencies: ["GDNCPUBackend"], path: "Tests/CPUBackend"),
         .testTarget(name: "CUDABackendTests", dependencies: ["GDNCUDABackend"], path: "Tests/CUDABackend"),
         .testTarget(name: "AutogradTests", dependencies: ["GDNAutograd", "GDNOps"], path: "Tests/Autograd"),
-        .testTarget(name: "FormatsTests", dependencies: ["GDNFormats"], path: "Tests/Formats"),
+        .target(name: "GDNTestSupport", dependencies: ["GDNFormats"], path: "Tests/Support"),
+        .testTarget(name: "FormatsTests", dependencies: ["GDNFormats", "GDNTestSupport"], path: "Tests/Formats"),
         .testTarget(name: "ModelsTests", dependencies: ["GDNModels"], path: "Tests/Models"),
-        .testTarget(name: "DataTests", dependencies: ["GDNData", "GDNTokenizers"], path: "Tests/Data"),
+        .testTarget(
+            name: "DataTests", dependencies: ["GDNData", "GDNTokenizers", "GDNTestSupport"], path: "Tests/Data"),
         .testTarget(name: "TrainingTests", dependencies: ["GDNTraining"], path: "Tests/Training"),
         .testTarget(name: "EndToEndTests", dependencies: ["GatedDeltaNet"], path: "Tests/EndToEnd"),
     ],

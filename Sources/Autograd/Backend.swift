@@ -17,7 +17,7 @@ public enum Backend: Sendable {
         }
     }
 
-    /// `to += from`, counts equal; float32, on a GPU bfloat16 too.
+    /// `to += from`, of equal count and dtype (float32 or bfloat16).
     package func add(into to: Tensor, _ from: Tensor) throws {
         switch self {
         case .cpu(let backend): backend.add(into: to, from)
@@ -25,10 +25,10 @@ public enum Backend: Sendable {
         }
     }
 
-    /// Copies elements between tensors of equal count; float32, on a GPU also from and to bfloat16.
+    /// Copies elements between tensors of equal count and dtype; on a GPU float32 and bfloat16 convert.
     package func copy(_ from: Tensor, into to: Tensor) throws {
         switch self {
-        case .cpu: to.floats.update(from: from.floats, count: from.count)
+        case .cpu(let backend): backend.copy(from, into: to)
         case .cuda(let backend): try backend.convert(from, into: to)
         }
     }
@@ -37,8 +37,8 @@ public enum Backend: Sendable {
     package func sum(_ a: Tensor, _ b: Tensor) throws -> Tensor {
         switch self {
         case .cpu(let backend):
-            let result = backend.empty(a.shape)
-            result.floats.update(from: a.floats, count: a.count)
+            let result = backend.empty(a.shape, a.dtype)
+            backend.copy(a, into: result)
             backend.add(into: result, b)
             return result
         case .cuda(let backend): return try backend.sum(a, b)

@@ -2,61 +2,59 @@ import GDNCPUKernels
 import GDNTensor
 
 /// Computation in main memory: memory, threads and matrix products. It knows no operation by name.
+///
+/// Calls from several threads are safe and take turns.
 public final class CPUBackend: @unchecked Sendable {
     /// Number of threads that work on one operation.
     public let threadCount: Int
-    private let pool: OpaquePointer
-    private let poison: Bool
+    /// Where tensors' memory comes from.
+    package let memory: CPUMemory
+    /// What computes large matrix products.
+    let products: MatrixProducts
+    private let pool: OpaquePointer?
 
     /// A backend of its own threads.
     /// - Parameters:
     ///   - threads: number of threads, at least 1; all processors this process may use when nil
-    ///   - poison: fill fresh memory with NaN and put guard bytes around it (for tests: finds reads of what nobody wrote)
-    public init(threads: Int? = nil, poison: Bool = false) {
-        threadCount = max(1, threads ?? 2)
-        self.poison = poison
-        pool = gdn_pool_create(Int32(threadCount))
+    ///   - matrixProducts: what computes matrix products; nil reads the environment variable `GDN_BLAS`
+    ///     (`automatic`, `oneDNN`, `openBLAS`, `builtIn`) and is automatic without it
+    ///   - cacheLimit: bytes of freed memory that are kept for the next tensor; half of the machine's memory when nil
+    ///   - poison: fill fresh memory with NaN and put guard bytes around it (for tests: finds reads of what nobody
+    ///     wrote and writes past an end)
+    public init(
+        threads: Int? = nil, matrixProducts: MatrixProductLibrary? = nil, cacheLimit: Int? = nil, poison: Bool = false
+    ) {
+        pool = gdn_pool_create(Int32(clamping: max(1, threads ?? CPUBackend.availableCores)))
+        threadCount = Int(gdn_pool_threads(pool))
+        memory = CPUMemory(cacheLimit: cacheLimit ?? CPUBackend.physicalMemory / 2, poison: poison)
+        products = MatrixProducts(matrixProducts ?? .fromEnvironment)
     }
 
     deinit {
         gdn_pool_destroy(pool)
     }
 
-    /// A tensor whose elements nobody has written yet.
-    package func empty(_ shape: Shape, _ dtype: DType = .float32) -> Tensor {
-        let byteCount = max(64, shape.count * dtype.byteCount)
-        let address = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
-        if poison { address.initializeMemory(as: UInt8.self, repeating: 0xff, count: byteCount) }
-        let storage = Storage(address: address, byteCount: byteCount, device: .cpu) { address, _ in
-            address.deallocate()
+    /// Processors that this process may run on.
+    package static var availableCores: Int { Int(gdn_available_cores()) }
+
+    /// The machine's memory in bytes.
+    package static var physicalMemory: Int {
+        max(1, Int(sysconf(Int32(_SC_PHYS_PAGES)))) * max(4096, Int(sysconf(Int32(_SC_PAGESIZE))))
+    }
+
+    /// The instruction set that the kernels use here: `AVX-512`, `AVX2` or `baseline`.
+    package static var simdLevel: String {
+        switch gdn_simd_level() {
+        case 4: "AVX-512"
+        case 3: "AVX2"
+        default: "baseline"
         }
-        return Tensor(shape: shape, dtype: dtype, storage: storage)
-    }
-
-    /// A tensor of zeros.
-    package func zeros(_ shape: Shape, _ dtype: DType = .float32) -> Tensor {
-        let tensor = empty(shape, dtype)
-        tensor.address.initializeMemory(as: UInt8.self, repeating: 0, count: tensor.byteCount)
-        return tensor
-    }
-
-    /// A float32 tensor with these elements.
-    package func tensor(_ values: [Float], _ shape: Shape) -> Tensor {
-        let tensor = empty(shape)
-        values.withUnsafeBufferPointer { tensor.floats.update(from: $0.baseAddress ?? UnsafePointer(tensor.floats), count: shape.count) }
-        return tensor
-    }
-
-    /// An int32 tensor with these elements.
-    package func tensor(_ values: [Int32], _ shape: Shape) -> Tensor {
-        let tensor = empty(shape, .int32)
-        for (index, value) in values.enumerated() { tensor.int32s[index] = value }
-        return tensor
     }
 
     /// Runs `body` for every task in 0..<count on all threads; returns when all are done.
     ///
     /// Which thread runs a task is not determined, so a task must write only what no other task reads or writes.
+    /// Called from inside a task it runs there, on that thread alone.
     package func parallel(_ count: Int, _ body: (Int) -> Void) {
         withoutActuallyEscaping(body) { body in
             var context = body
@@ -72,61 +70,13 @@ public final class CPUBackend: @unchecked Sendable {
     }
 
     /// Splits 0..<count into pieces of at least `grain` and runs `body` on each, on all threads.
+    ///
+    /// The pieces depend on the number of threads: `body` must compute each element in the same way in any piece.
     package func parallel(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
         let pieces = max(1, min(threadCount * 4, count / max(1, grain)))
-        if pieces == 1 { return body(0..<count) }
+        if pieces == 1 || threadCount == 1 { return body(0..<count) }
         parallel(pieces) { piece in
             body(count * piece / pieces..<count * (piece + 1) / pieces)
         }
-    }
-
-    /// C[m,n] = alpha · op(A) op(B) + beta · C, row-major, on all threads; `op` transposes where asked.
-    ///
-    /// Leading dimensions (`lda` …) are distances between rows in elements. With `beta` 0 the old C is not read.
-    package func matmul(
-        _ c: UnsafeMutablePointer<Float>, ldc: Int, _ a: UnsafePointer<Float>, lda: Int, transposeA: Bool = false,
-        _ b: UnsafePointer<Float>, ldb: Int, transposeB: Bool = false, m: Int, n: Int, k: Int, alpha: Float = 1,
-        beta: Float = 0
-    ) {
-        gdn_gemm_f32(transposeA ? 1 : 0, transposeB ? 1 : 0, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-    }
-
-    /// `to += from`, both float32 of equal count.
-    package func add(into to: Tensor, _ from: Tensor) {
-        let (target, source) = (to.floats, from.floats)
-        parallel(to.count, grain: 16_384) { range in
-            gdn_add_f32(target + range.lowerBound, source + range.lowerBound, range.count)
-        }
-    }
-
-    /// A copy of a floating-point tensor in another floating-point dtype (float32 or bfloat16).
-    package func convert(_ tensor: Tensor, to dtype: DType) -> Tensor {
-        if tensor.dtype == dtype { return tensor }
-        let result = empty(tensor.shape, dtype)
-        if dtype == .bfloat16 {
-            gdn_f32_to_bf16(result.bfloat16Bits, tensor.floats, tensor.count)
-        } else {
-            gdn_bf16_to_f32(result.floats, tensor.bfloat16Bits, tensor.count)
-        }
-        return result
-    }
-}
-
-extension CPUBackend {
-    /// A sum over rows that is the same for every number of threads: rows are cut into fixed blocks, `body` adds each
-    /// block's share into a zeroed partial buffer of `shape`, and the partials are added in order.
-    package func sumOverRowBlocks(
-        rows: Int, shape: Shape, blockRows: Int = 256, _ body: (Range<Int>, UnsafeMutablePointer<Float>) -> Void
-    ) -> Tensor {
-        let blocks = max(1, (rows + blockRows - 1) / blockRows)
-        let partials = zeros(Shape([blocks] + shape.dims))
-        parallel(blocks) { block in
-            let range = block * blockRows..<min(rows, (block + 1) * blockRows)
-            body(range, partials.floats + block * shape.count)
-        }
-        for block in stride(from: 1, to: blocks, by: 1) {
-            gdn_add_f32(partials.floats, partials.floats + block * shape.count, shape.count)
-        }
-        return partials.slice(0..<1).reshaped(shape)
     }
 }

@@ -2,7 +2,19 @@
 package enum OperationCatalog {
     /// All cases.
     package static let cases: [OperationCase] = [
-        RMSNormCases.all
+        EmbeddingCases.all,
+        LinearCases.all,
+        RMSNormCases.all,
+        GatedRMSNormCases.all,
+        L2NormCases.all,
+        ActivationCases.all,
+        ShortConvolutionCases.all,
+        SwiGLUCases.all,
+        CrossEntropyCases.all,
+        AdamWCases.all,
+        GradientClippingCases.all,
+        GatesCases.all,
+        GatedDeltaRuleCases.all,
     ].flatMap { $0 }
 
     /// Names of all operations, in order, each once.

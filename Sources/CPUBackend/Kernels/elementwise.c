@@ -1,6 +1,7 @@
 // Elementwise passes that belong to no operation: addition and bfloat16 conversion.
 #include "gdn_clones.h"
 #include "gdn_cpu.h"
+#include "gdn_math.h"
 #include <string.h>
 
 GDN_CLONES
@@ -9,20 +10,21 @@ void gdn_add_f32(float *to, const float *from, long count) {
 }
 
 GDN_CLONES
+void gdn_scale_f32(float *x, float factor, long count) {
+    for (long i = 0; i < count; i++) x[i] *= factor;
+}
+
+GDN_CLONES
+void gdn_add_bf16(uint16_t *to, const uint16_t *from, long count) {
+    for (long i = 0; i < count; i++) to[i] = gdn_bf16(gdn_f32(to[i]) + gdn_f32(from[i]));
+}
+
+GDN_CLONES
 void gdn_f32_to_bf16(uint16_t *to, const float *from, long count) {
-    for (long i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, from + i, 4);
-        uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-        uint32_t quiet = (bits >> 16) | 0x40;
-        to[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
-    }
+    for (long i = 0; i < count; i++) to[i] = gdn_bf16(from[i]);
 }
 
 GDN_CLONES
 void gdn_bf16_to_f32(float *to, const uint16_t *from, long count) {
-    for (long i = 0; i < count; i++) {
-        uint32_t bits = (uint32_t)from[i] << 16;
-        memcpy(to + i, &bits, 4);
-    }
+    for (long i = 0; i < count; i++) to[i] = gdn_f32(from[i]);
 }

@@ -47,7 +47,8 @@ package struct OperationCase: Sendable {
         /// An argument with these integers in turn; not differentiable.
         package static func integers(_ name: String, _ values: [Int]) -> Input {
             Input(
-                name: name, shape: [values.count], dtype: .int32, differentiable: false, values: values.map(Double.init),
+                name: name, shape: [values.count], dtype: .int32, differentiable: false,
+                values: values.map(Double.init),
                 draw: { _ in 0 })
         }
 
@@ -85,6 +86,9 @@ package struct OperationCase: Sendable {
     package var reference: any OperationReference
     /// The operation itself.
     package var run: @Sendable (Tape, [Variable]) throws -> [Variable]
+
+    /// Whether `gdn bench ops` times it: the cases of a training step's size.
+    package var isBenchmark: Bool { name.hasPrefix("training") }
 
     /// `operation/name`, as `gdn check --op` takes it.
     package var identifier: String { "\(operation)/\(name)" }

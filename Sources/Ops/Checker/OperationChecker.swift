@@ -1,4 +1,5 @@
 import GDNAutograd
+import GDNCPUBackend
 import GDNTensor
 
 /// One line of the table `gdn check` prints: one tensor of one case.
@@ -31,8 +32,10 @@ package struct OperationChecker {
         transfer = BackendTransfer(backend: backend)
     }
 
-    /// Checks one case: a row for every output and gradient, one for determinism.
+    /// Checks one case: a row for every output and gradient, one for determinism, and one for the bytes around
+    /// every tensor when the backend guards them.
     package func check(_ operationCase: OperationCase) throws -> [CheckRow] {
+        let violations = guardViolations
         let inputs = drawInputs(operationCase)
         let first = try evaluate(operationCase, inputs)
         let second = try evaluate(operationCase, inputs)
@@ -40,7 +43,8 @@ package struct OperationChecker {
         let doubles = inputs.map { $0.converted(Double.self) }
         let outputs = operationCase.reference.forward(doubles)
         let gradients = operationCase.reference.gradients(doubles, upstream)
-        let plain = operationCase.illConditioned ? plainErrors(operationCase, inputs, upstream, outputs, gradients) : nil
+        let plain =
+            operationCase.illConditioned ? plainErrors(operationCase, inputs, upstream, outputs, gradients) : nil
 
         var rows: [CheckRow] = []
         let budget = dtype == .bfloat16 ? operationCase.bfloat16Budget ?? .bfloat16 : operationCase.budget
@@ -64,8 +68,20 @@ package struct OperationChecker {
         rows.append(
             CheckRow(
                 identifier: operationCase.identifier, tensor: "deterministic", error: same ? 0 : 1, budget: 0))
+        if let violations, let after = guardViolations {
+            rows.append(
+                CheckRow(
+                    identifier: operationCase.identifier, tensor: "guards", error: Double(after - violations), budget: 0
+                ))
+        }
         if operationCase.tiny, dtype == .float32 { rows += finiteDifferences(operationCase, doubles, upstream) }
         return rows
+    }
+
+    /// How often bytes outside of a tensor have been written; nil where the backend does not watch.
+    private var guardViolations: Int? {
+        guard case .cpu(let cpu) = backend, cpu.memory.poison else { return nil }
+        return cpu.memory.guardViolations
     }
 
     /// Inputs of a case, drawn from its own seed; in bfloat16 runs rounded to what the operation will see.

@@ -3,6 +3,7 @@ struct RMSNormReference: OperationReference {
     var eps = 1e-6
     var offset = 0.0
 
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (x, w) = (inputs[0], inputs[1])
         let width = w.values.count
@@ -14,6 +15,7 @@ struct RMSNormReference: OperationReference {
         return [y]
     }
 
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {
@@ -40,5 +42,31 @@ struct RMSNormReference: OperationReference {
         var sum: S = 0
         for j in 0..<width { sum += x[start + j] * x[start + j] }
         return 1 / (sum / S(width) + S(eps)).squareRoot()
+    }
+}
+
+/// Residual addition and normalisation: `s = x + residual`, `y` as above. Inputs x, residual [rows, D], w [D].
+struct AddRMSNormReference: OperationReference {
+    var norm = RMSNormReference()
+
+    @specialized(where S == Double)
+    func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
+        let sum = total(inputs)
+        return [sum] + norm.forward([sum, inputs[2]])
+    }
+
+    @specialized(where S == Double)
+    func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
+        -> [ReferenceArray<S>?]
+    {
+        let through = norm.gradients([total(inputs), inputs[2]], [upstream[1]])
+        let dSum = through[0].map { dx in
+            ReferenceArray(dx.shape, zip(dx.values, upstream[0].values).map { $0 + $1 })
+        }
+        return [dSum, dSum, through[1]]
+    }
+
+    private func total<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> ReferenceArray<S> {
+        ReferenceArray(inputs[0].shape, zip(inputs[0].values, inputs[1].values).map { $0 + $1 })
     }
 }

@@ -15,8 +15,36 @@ extension Tape {
     public func rmsNorm(_ x: Variable, weight: Variable, eps: Float, zeroCentred: Bool = false) throws -> Variable {
         try weight.value.require("rms_norm", "weight", shape: [x.shape[-1]])
         switch backend {
-        case .cpu(let cpu): return rmsNormCPU(cpu, x, weight: weight, eps: eps, offset: zeroCentred ? 1 : 0)
+        case .cpu(let cpu):
+            return inFloat32(cpu, [x, weight]) { inputs in
+                [rmsNormCPU(cpu, inputs[0], weight: inputs[1], eps: eps, offset: zeroCentred ? 1 : 0)]
+            }[0]
         case .cuda: throw BackendError("rms_norm: no CUDA form yet")
+        }
+    }
+
+    /// The residual addition and the normalisation of its sum in one pass over memory.
+    ///
+    /// - Parameters:
+    ///   - x: what a layer adds to the stream, [..., D]
+    ///   - residual: the stream before it, [..., D]
+    ///   - weight: [D]
+    ///   - eps: added to the mean square, > 0
+    ///   - zeroCentred: scale by `1 + w` instead of `w`
+    /// - Returns: `sum = x + residual` and `normed = rmsNorm(sum)`, both [..., D].
+    /// - Throws: `ShapeError` when `residual` has another shape than `x`, or `weight` is not [D].
+    public func addRMSNorm(
+        _ x: Variable, _ residual: Variable, weight: Variable, eps: Float, zeroCentred: Bool = false
+    ) throws -> (sum: Variable, normed: Variable) {
+        try residual.value.require("add_rms_norm", "residual", shape: x.shape)
+        try weight.value.require("add_rms_norm", "weight", shape: [x.shape[-1]])
+        switch backend {
+        case .cpu(let cpu):
+            let outputs = inFloat32(cpu, [x, residual, weight]) { inputs in
+                addRMSNormCPU(cpu, inputs[0], inputs[1], weight: inputs[2], eps: eps, offset: zeroCentred ? 1 : 0)
+            }
+            return (outputs[0], outputs[1])
+        case .cuda: throw BackendError("add_rms_norm: no CUDA form yet")
         }
     }
 }

@@ -1,0 +1,61 @@
+/// CRC-32C (Castagnoli): the checksum of TFRecord files and token shards.
+public struct CRC32C {
+    private var register: UInt32 = 0xffff_ffff
+
+    /// The checksum of nothing yet.
+    public init() {}
+
+    /// Takes in more bytes.
+    public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        var crc = register
+        tables.withUnsafeBufferPointer { table in
+            var index = 0
+            while index + 8 <= bytes.count {
+                let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+                let mixed = word ^ UInt64(crc)
+                crc = 0
+                for byte in 0..<8 {
+                    crc ^= table[(7 - byte) << 8 | Int(truncatingIfNeeded: mixed >> UInt64(8 * byte)) & 0xff]
+                }
+                index += 8
+            }
+            while index < bytes.count {
+                crc = crc >> 8 ^ table[Int(UInt8(truncatingIfNeeded: crc) ^ bytes[index])]
+                index += 1
+            }
+        }
+        register = crc
+    }
+
+    /// Takes in more bytes.
+    public mutating func update(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { update($0) }
+    }
+
+    /// The checksum of everything taken in.
+    public var value: UInt32 { ~register }
+
+    /// The checksum of bytes.
+    public static func checksum(_ bytes: [UInt8]) -> UInt32 {
+        var sum = CRC32C()
+        sum.update(bytes)
+        return sum.value
+    }
+}
+
+/// Eight tables of 256: table n advances the effect of a byte over n further bytes (slicing by eight).
+private let tables: [UInt32] = {
+    var tables = [UInt32](repeating: 0, count: 8 * 256)
+    for byte in 0..<256 {
+        var crc = UInt32(byte)
+        for _ in 0..<8 { crc = crc >> 1 ^ (crc & 1 == 1 ? 0x82f6_3b78 : 0) }
+        tables[byte] = crc
+    }
+    for n in 1..<8 {
+        for byte in 0..<256 {
+            let crc = tables[(n - 1) << 8 | byte]
+            tables[n << 8 | byte] = crc >> 8 ^ tables[Int(crc & 0xff)]
+        }
+    }
+    return tables
+}()

@@ -1,0 +1,94 @@
+import GDNTensor
+
+/// A file being written, front to back.
+package final class OutputFile {
+    private let path: String
+    private var descriptor: Int32
+
+    /// Creates the file, or empties it.
+    /// - Throws: `FormatError` when that is not allowed.
+    package init(_ path: String) throws {
+        self.path = path
+        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw FormatError.system("open for writing", file: path) }
+    }
+
+    deinit {
+        if descriptor >= 0 { _ = Self.close(descriptor) }
+    }
+
+    /// Appends bytes.
+    /// - Throws: `FormatError`, also when the disk is full.
+    package func write(_ bytes: UnsafeRawBufferPointer) throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = Self.write(descriptor, UnsafeRawBufferPointer(rebasing: rest))
+            if count > 0 {
+                rest = rest.dropFirst(count)
+            } else if errno != EINTR {
+                throw FormatError.system("write", file: path)
+            }
+        }
+    }
+
+    /// Appends bytes.
+    package func write(_ bytes: [UInt8]) throws {
+        try bytes.withUnsafeBytes { try write($0) }
+    }
+
+    /// Writes over bytes that were written before.
+    package func overwrite(_ bytes: [UInt8], at offset: Int) throws {
+        let count = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
+        guard count == bytes.count else { throw FormatError.system("write", file: path) }
+    }
+
+    /// Makes what was written durable, and closes.
+    package func finish() throws {
+        guard fsync(descriptor) == 0 else { throw FormatError.system("fsync", file: path) }
+        let closing = descriptor
+        descriptor = -1
+        guard Self.close(closing) == 0 else { throw FormatError.system("close", file: path) }
+    }
+
+    /// Writes a whole file under a temporary name beside `path`, makes it durable and renames it: readers see the
+    /// old file or the new one, never a part.
+    package static func replace(_ path: String, _ body: (OutputFile) throws -> Void) throws {
+        let temporary = "\(path).tmp-\(getpid())"
+        do {
+            let file = try OutputFile(temporary)
+            try body(file)
+            try file.finish()
+            guard rename(temporary, path) == 0 else { throw FormatError.system("rename", file: path) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        try makeFolderDurable(of: path)
+    }
+
+    /// Makes the entry of `path` in its folder durable (after a rename).
+    package static func makeFolderDurable(of path: String) throws {
+        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let descriptor = open(folder, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw FormatError.system("open", file: folder) }
+        defer { _ = close(descriptor) }
+        // Some file systems know no fsync of a folder and say so with EINVAL; they have nothing to flush.
+        guard fsync(descriptor) == 0 || errno == EINVAL else { throw FormatError.system("fsync", file: folder) }
+    }
+
+    // The C functions of the same names, which the methods hide.
+    private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+        systemWrite(descriptor, bytes.baseAddress, bytes.count)
+    }
+    private static func close(_ descriptor: Int32) -> Int32 {
+        systemClose(descriptor)
+    }
+}
+
+private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+    write(descriptor, bytes, count)
+}
+
+private func systemClose(_ descriptor: Int32) -> Int32 {
+    close(descriptor)
+}

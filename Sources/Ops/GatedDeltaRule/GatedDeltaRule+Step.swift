@@ -1,0 +1,71 @@
+import GDNAutograd
+import GDNCPUBackend
+import GDNOpsKernels
+import GDNTensor
+
+extension Backend {
+    /// One token of the gated delta rule for every sequence, the state updated in place: decoding.
+    ///
+    /// - Parameters:
+    ///   - q: [B, 1, H, K];  k: [B, 1, H, K];  v: [B, 1, HV, V]
+    ///   - logDecay: log α ≤ 0, [B, 1, HV], float32; no decay when nil
+    ///   - beta: [B, 1, HV], float32; 1 when nil
+    ///   - state: [B, HV, K, V], float32; written to, so it must belong to the caller alone
+    ///   - scale: factor of the outputs, K^−½ when nil
+    /// - Returns: outputs [B, 1, HV, V].
+    /// - Throws: `ShapeError` naming the argument that does not fit.
+    package func gatedDeltaRuleStep(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, logDecay: Tensor?, beta: Tensor?, state: Tensor, scale: Float? = nil
+    ) throws -> Tensor {
+        let shape = try DeltaRuleShape(
+            q: q, k: k, v: v, logDecay: logDecay, beta: beta, initialState: state, sequences: nil, scale: scale)
+        guard shape.T == 1 else {
+            throw ShapeError("gated_delta_rule", "q has shape \(q.shape): a step takes one token, [B, 1, H, K]")
+        }
+        switch self {
+        case .cpu(let cpu):
+            return gatedDeltaRuleStepCPU(cpu, shape, q, k, v, logDecay: logDecay, beta: beta, state: state)
+        case .cuda: throw BackendError("gated_delta_rule: no CUDA form yet")
+        }
+    }
+}
+
+extension Tape {
+    /// One token of every sequence without backward: a step on a copy of the states.
+    func gatedDeltaRuleOneTokenCPU(_ cpu: CPUBackend, _ shape: DeltaRuleShape, _ inputs: DeltaRuleInputs)
+        -> (output: Tensor, state: Tensor)
+    {
+        let state: Tensor
+        if let initial = inputs.initialState?.value {
+            state = cpu.empty(shape.stateShape)
+            state.floats.update(from: initial.floats, count: state.count)
+        } else {
+            state = cpu.zeros(shape.stateShape)
+        }
+        let output = gatedDeltaRuleStepCPU(
+            cpu, shape, inputs.q.value, inputs.k.value, inputs.v.value, logDecay: inputs.logDecay?.value,
+            beta: inputs.beta?.value, state: state)
+        return (output, state)
+    }
+}
+
+/// One task a few value heads; each reads and writes its states once.
+private func gatedDeltaRuleStepCPU(
+    _ cpu: CPUBackend, _ shape: DeltaRuleShape, _ q: Tensor, _ k: Tensor, _ v: Tensor, logDecay: Tensor?, beta: Tensor?,
+    state: Tensor
+) -> Tensor {
+    let output = cpu.empty(v.shape)
+    let (queries, keys) = (cpu.convert(q, to: .float32), cpu.convert(k, to: .float32))
+    let values = cpu.convert(v, to: .float32)
+    let (K, V, group) = (shape.K, shape.V, shape.HV / shape.H)
+    cpu.parallel(shape.sequences.count * shape.HV, grain: max(1, 8192 / (K * V))) { heads in
+        for head in heads {
+            let key = head / group * K
+            gdn_delta_step(
+                state.floats + head * K * V, output.floats + head * V, queries.floats + key, keys.floats + key,
+                values.floats + head * V, logDecay.map { Float.exponential($0.floats[head]) } ?? 1,
+                beta.map { $0.floats[head] } ?? 1, shape.scale, K, V)
+        }
+    }
+    return cpu.convert(output, to: v.dtype)
+}

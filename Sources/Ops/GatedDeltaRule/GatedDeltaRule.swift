@@ -1,0 +1,51 @@
+import GDNAutograd
+import GDNTensor
+
+extension Tape {
+    /// The gated delta rule: a memory that decays, is corrected by what it predicted wrongly, and is read.
+    ///
+    ///     S ← α_t S;   u = β_t (v_t − Sᵀk_t);   S ← S + k_t uᵀ;   o_t = scale · Sᵀq_t
+    ///
+    /// - Parameters:
+    ///   - q: queries [B, T, H, K];  k: keys [B, T, H, K], of unit length where β may reach 2
+    ///   - v: values [B, T, HV, V], HV a multiple of H: value head i uses key head i / (HV / H)
+    ///   - logDecay: log α ≤ 0, [B, T, HV], float32; no decay (the plain delta rule) when nil
+    ///   - beta: write strength in (0, 2), [B, T, HV], float32; 1 when nil
+    ///   - initialState: [N, HV, K, V], float32, one a sequence (N = B unless packed); zeros when nil
+    ///   - sequences: boundaries of packed sequences, int32 [N + 1] from 0 to T, with B = 1; the state starts anew in each
+    ///   - scale: factor of the outputs, K^−½ when nil
+    /// - Returns: outputs [B, T, HV, V] and the state after the last token of each sequence [N, HV, K, V], float32.
+    /// - Throws: `ShapeError` naming the argument that does not fit.
+    /// - Source: Yang et al. 2024 (arXiv 2412.06464), eq. 10; state stored as [K, V], the transpose of the paper's.
+    public func gatedDeltaRule(
+        _ q: Variable, _ k: Variable, _ v: Variable, logDecay: Variable?, beta: Variable?,
+        initialState: Variable? = nil, sequences: Tensor? = nil, scale: Float? = nil
+    ) throws -> (output: Variable, finalState: Variable) {
+        let shape = try DeltaRuleShape(
+            q: q.value, k: k.value, v: v.value, logDecay: logDecay?.value, beta: beta?.value,
+            initialState: initialState?.value, sequences: sequences, scale: scale)
+        let inputs = DeltaRuleInputs(q: q, k: k, v: v, logDecay: logDecay, beta: beta, initialState: initialState)
+        switch backend {
+        case .cpu(let cpu):
+            if shape.isOneTokenEach, !needsBackward(inputs.variables) {
+                let (output, state) = gatedDeltaRuleOneTokenCPU(cpu, shape, inputs)
+                return (Variable(output), Variable(state))
+            }
+            return gatedDeltaRuleCPU(cpu, shape, inputs)
+        case .cuda: throw BackendError("gated_delta_rule: no CUDA form yet")
+        }
+    }
+}
+
+/// The operation's variables.
+struct DeltaRuleInputs {
+    var q: Variable
+    var k: Variable
+    var v: Variable
+    var logDecay: Variable?
+    var beta: Variable?
+    var initialState: Variable?
+
+    /// Those that are there, in order.
+    var variables: [Variable] { [q, k, v] + [logDecay, beta, initialState].compactMap { $0 } }
+}

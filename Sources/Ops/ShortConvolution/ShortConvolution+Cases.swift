@@ -1,0 +1,50 @@
+import GDNTensor
+
+/// Test cases of `short_convolution`.
+enum ShortConvolutionCases {
+    static let all: [OperationCase] =
+        [
+            make("tiny", x: [2, 5, 3], bias: true, state: true, tiny: true),
+            make("tiny_packed", x: [1, 7, 3], width: 3, state: true, boundaries: [0, 1, 1, 3, 7], tiny: true),
+            make("tiny_no_activation", x: [1, 5, 2], width: 2, activation: .none, state: true, tiny: true),
+            make("tiny_relu", x: [1, 5, 2], activation: .relu, bias: true, tiny: true),
+            make("tiny_one_plus_elu", x: [1, 5, 2], activation: .onePlusELU, bias: true, tiny: true),
+            make("one_step", x: [3, 1, 48], state: true),
+            make("shorter_than_filter", x: [2, 2, 17], bias: true, state: true),
+            make("batch_3", x: [3, 65, 257], bias: true, state: true),
+            make("packed", x: [1, 300, 40], bias: true, boundaries: [0, 1, 64, 66, 129, 300]),
+            make("packed_state", x: [1, 300, 40], state: true, boundaries: [0, 2, 2, 256, 258, 300]),
+            make("channels_300", x: [1, 100, 300], width: 3, bias: true),
+            make("training", x: [1, 4096, 768]),
+        ] + [1, 63, 64, 65, 100, 257, 513].map { make("ragged_T\($0)", x: [1, $0, 33], bias: true) }
+        + [1, 2, 3, 5, 8].map { make("width_\($0)", x: [2, 63, 65], width: $0, bias: true, state: true) }
+
+    private static func make(
+        _ name: String, x: Shape, width: Int = 4, activation: Activation = .silu, bias: Bool = false,
+        state: Bool = false, boundaries: [Int]? = nil, tiny: Bool = false
+    ) -> OperationCase {
+        let channels = x[2]
+        let sequences = boundaries.map { $0.count - 1 } ?? x[0]
+        var inputs: [OperationCase.Input] = [
+            .normal("x", x),
+            .normal("weight", [channels, width], scale: 0.5).with(alwaysFloat32: true),
+        ]
+        if bias { inputs.append(.normal("bias", [channels], scale: 0.3).with(alwaysFloat32: true)) }
+        if state {
+            inputs.append(.normal("initial_state", [sequences, channels, width - 1]).with(alwaysFloat32: true))
+        }
+        if let boundaries { inputs.append(.integers("cu_seqlens", boundaries)) }
+        return OperationCase(
+            operation: "short_convolution", name: name, inputs: inputs, outputs: ["y", "final_state"],
+            budget: .float32, tiny: tiny, flops: Double((2 * width + 4) * x.count), bytes: Double(8 * x.count),
+            reference: ShortConvolutionReference(
+                activation: activation, hasBias: bias, hasState: state, packed: boundaries != nil)
+        ) { tape, inputs in
+            let (output, finalState) = try tape.shortConvolution(
+                inputs[0], weight: inputs[1], bias: bias ? inputs[2] : nil, activation: activation,
+                initialState: state ? inputs[bias ? 3 : 2] : nil,
+                sequences: boundaries == nil ? nil : inputs[inputs.count - 1].value)
+            return [output, finalState]
+        }
+    }
+}

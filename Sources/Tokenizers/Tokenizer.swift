@@ -1,0 +1,46 @@
+import GDNFormats
+
+/// Turns text into tokens and back.
+///
+/// Text is bytes here: UTF-8 as far as it is valid, anything else is not lost. Encoding adds no special tokens;
+/// whoever makes documents or prompts does.
+public protocol Tokenizer: Sendable {
+    /// Tokens are 0 ..< vocabularySize; a model may know more for the sake of round numbers.
+    var vocabularySize: Int { get }
+    /// The token before a document, if there is one.
+    var beginOfDocument: Int32? { get }
+    /// The token behind a document, if there is one; generation ends with it.
+    var endOfDocument: Int32? { get }
+    /// The token that fills up rows, if there is one.
+    var padding: Int32? { get }
+    /// All that decides what tokens mean, as the content of `gdn_tokenizer.json`.
+    var configuration: JSONObject { get }
+
+    /// Appends the tokens of a text.
+    func encode(_ bytes: UnsafeRawBufferPointer, into tokens: inout [Int32])
+
+    /// The bytes a token stands for; none for special tokens and for tokens that are not there.
+    func bytes(of token: Int32) -> [UInt8]
+}
+
+extension Tokenizer {
+    /// The tokens of a text.
+    public func encode(_ text: String) -> [Int32] {
+        encode(Array(text.utf8))
+    }
+
+    /// The tokens of bytes, which need not be valid UTF-8.
+    public func encode(_ bytes: [UInt8]) -> [Int32] {
+        var tokens: [Int32] = []
+        bytes.withUnsafeBytes { encode($0, into: &tokens) }
+        return tokens
+    }
+
+    /// The text of tokens; bytes that are no valid UTF-8 become U+FFFD, special tokens vanish.
+    public func decode(_ tokens: some Sequence<Int32>) -> String {
+        String(decoding: tokens.flatMap(bytes(of:)), as: UTF8.self)
+    }
+
+    /// Tells tokenizers apart: SHA-256 of the configuration.
+    public var identity: String { SHA256.digest(Array(JSONValue.object(configuration).text().utf8)) }
+}
