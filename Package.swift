@@ -29,12 +29,15 @@ struct Operation {
 }
 
 let operations: [Operation] = [
+    Operation(name: "Embedding"),
+    Operation(name: "Linear", kernel: false),
     Operation(name: "RMSNorm"),
     Operation(name: "GatedRMSNorm"),
     Operation(name: "L2Norm"),
     Operation(name: "Activation", tests: false),
     Operation(name: "ShortConvolution"),
     Operation(name: "SwiGLU"),
+    Operation(name: "CrossEntropy"),
     Operation(name: "AdamW"),
     Operation(name: "GradientClipping"),
     Operation(name: "Gates", tests: false),

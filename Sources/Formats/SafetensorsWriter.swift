@@ -51,13 +51,13 @@ public struct SafetensorsItem: Sendable {
         }
     }
 
-    func write(to file: OutputFile) throws {
+    func withBytes(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         switch content {
         case .tensor(let tensor):
             try withExtendedLifetime(tensor) {
-                try file.write(UnsafeRawBufferPointer(start: tensor.address, count: tensor.byteCount))
+                try body(UnsafeRawBufferPointer(start: tensor.address, count: tensor.byteCount))
             }
-        case .bytes(let bytes): try file.write(bytes)
+        case .bytes(let bytes): try bytes.withUnsafeBytes(body)
         }
     }
 }
@@ -77,13 +77,22 @@ public enum SafetensorsWriter {
     public static func write(
         _ items: [String: SafetensorsItem], metadata: [String: String] = [:], to path: String
     ) throws {
-        let ordered = items.sorted { ($1.value.dtype.byteCount, $0.key) < ($0.value.dtype.byteCount, $1.key) }
-        let header = try header(ordered, metadata, path)
         let file = try OutputFile(path)
-        try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try file.write($0) }
-        try file.write(header)
-        for (_, item) in ordered { try item.write(to: file) }
+        try encode(items, metadata: metadata, file: path) { try file.write($0) }
         try file.finish()
+    }
+
+    /// Hands the bytes of a file to `sink`, piece by piece; `file` names it in errors.
+    /// - Throws: `FormatError` before the first piece when an item does not fit its shape; what `sink` throws.
+    package static func encode(
+        _ items: [String: SafetensorsItem], metadata: [String: String] = [:], file: String,
+        to sink: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let ordered = items.sorted { ($1.value.dtype.byteCount, $0.key) < ($0.value.dtype.byteCount, $1.key) }
+        let header = try header(ordered, metadata, file)
+        try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try sink($0) }
+        try header.withUnsafeBytes { try sink($0) }
+        for (_, item) in ordered { try item.withBytes(sink) }
     }
 
     private static func header(

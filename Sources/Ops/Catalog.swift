@@ -2,12 +2,15 @@
 package enum OperationCatalog {
     /// All cases.
     package static let cases: [OperationCase] = [
+        EmbeddingCases.all,
+        LinearCases.all,
         RMSNormCases.all,
         GatedRMSNormCases.all,
         L2NormCases.all,
         ActivationCases.all,
         ShortConvolutionCases.all,
         SwiGLUCases.all,
+        CrossEntropyCases.all,
         AdamWCases.all,
         GradientClippingCases.all,
         GatesCases.all,

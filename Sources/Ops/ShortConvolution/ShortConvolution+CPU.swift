@@ -33,8 +33,8 @@ struct ShortConvolutionCPU {
                 let start = piece.start * channels
                 gdn_short_convolution_forward(
                     output.floats + start, input.floats + start, prepared.history(piece.sequence),
-                    prepared.weight.floats, prepared.bias.floats, activation.kernelCode, channels, width,
-                    piece.tokens.lowerBound, piece.tokens.upperBound)
+                    prepared.weight.floats, activation.kernelCode, channels, width, piece.tokens.lowerBound,
+                    piece.tokens.upperBound)
             }
         }
         let finalState = cpu.empty(shape.stateShape)
@@ -55,12 +55,13 @@ struct ShortConvolutionCPU {
     private func step() -> [Tensor] {
         let output = cpu.empty(x.shape)
         let next = cpu.empty(shape.stateShape)
-        let (input, scale, shift, state) = (x.value, weight.value, bias?.value, initialState?.value)
+        let (input, scale, shift) = (x.value, weight.value, bias?.value)
+        let state = initialState?.value ?? cpu.zeros(shape.stateShape)
         cpu.parallel(rows, grain: 8) { range in
             for row in range {
                 gdn_short_convolution_step(
                     output.floats + row * channels, next.floats + row * stateStride, input.floats + row * channels,
-                    state.map { $0.floats + row * stateStride }, scale.floats, shift?.floats, activation.kernelCode,
+                    state.floats + row * stateStride, scale.floats, shift?.floats, activation.kernelCode,
                     channels, width)
             }
         }
@@ -74,14 +75,14 @@ struct ShortConvolutionCPU {
         // Zeros: a sequence without tokens writes nothing.
         let dHistory = wantsState ? cpu.zeros([shape.sequenceCount, width - 1, channels]) : nil
         let dy = upstream ?? cpu.zeros(input.shape)
-        let sums = cpu.sumOverRowBlocks(rows: rows, shape: [width + 1, channels], blockRows: blockRows) { range, sums in
+        let sums = cpu.sumOverRowBlocks(rows: rows, shape: prepared.weight.shape, blockRows: blockRows) { range, sums in
             for piece in shape.pieces(of: range) {
                 let start = piece.start * channels
                 gdn_short_convolution_backward(
                     dx.floats + start, dHistory.map { $0.floats + piece.sequence * stateStride }, sums,
-                    sums + width * channels, dy.floats + start, input.floats + start, prepared.history(piece.sequence),
-                    prepared.weight.floats, prepared.bias.floats, activation.kernelCode, channels, width, piece.length,
-                    piece.tokens.lowerBound, piece.tokens.upperBound)
+                    dy.floats + start, input.floats + start, prepared.history(piece.sequence), prepared.weight.floats,
+                    activation.kernelCode, channels, width, piece.length, piece.tokens.lowerBound,
+                    piece.tokens.upperBound)
             }
         }
         if let stateUpstream {
@@ -94,9 +95,10 @@ struct ShortConvolutionCPU {
             }
         }
         let dWeight = cpu.empty(weight.shape)
-        gdn_short_convolution_transpose(dWeight.floats, sums.floats, width, channels)
+        let dBias = bias.map { cpu.empty($0.shape) }
+        gdn_short_convolution_unpack(dWeight.floats, dBias?.floats, sums.floats, channels, width)
         var results: [Tensor?] = [dx, dWeight]
-        if bias != nil { results.append(sums.slice(width..<width + 1).reshaped([channels])) }
+        if bias != nil { results.append(dBias) }
         if initialState != nil { results.append(dHistory.map(channelMajor)) }
         return results
     }
@@ -118,18 +120,18 @@ struct ShortConvolutionCPU {
         block * blockRows..<min(rows, (block + 1) * blockRows)
     }
 
-    /// Weight and states time-major, so that every loop runs along channels; zeros where there is no bias or state.
+    /// Weight and bias packed for the kernels, states time-major; zeros where there is no bias or state.
     private struct Prepared {
         let weight: Tensor
-        let bias: Tensor
         private let states: Tensor
         private let stride: Int
 
         init(_ form: ShortConvolutionCPU) {
             let (cpu, channels, width) = (form.cpu, form.channels, form.width)
-            weight = cpu.empty([width, channels])
-            gdn_short_convolution_transpose(weight.floats, form.weight.value.floats, channels, width)
-            bias = form.bias?.value ?? cpu.zeros([channels])
+            let lanes = Int(GDN_SHORT_CONVOLUTION_LANES)
+            weight = cpu.empty([(channels + lanes - 1) / lanes, width + 1, lanes])
+            gdn_short_convolution_pack(
+                weight.floats, form.weight.value.floats, form.bias?.value.floats, channels, width)
             guard let initialState = form.initialState?.value else {
                 states = cpu.zeros([width - 1, channels])
                 stride = 0

@@ -1,5 +1,6 @@
-// Depthwise causal convolution of a few taps. Channels are contiguous, so every loop runs along channels; time is
-// walked row by row within a panel of channels whose weights, history and sums stay in the first-level cache.
+// Depthwise causal convolution of a few taps. Four tokens are computed at once, so that a row of x is loaded twice and
+// not once a tap; a panel of channels is walked through time, so that its weights, sums and last rows stay in the
+// first-level cache. Weights are packed by 16 channels: one register a tap, one pointer for all of them.
 #include "gdn_clones.h"
 #include "gdn_ops.h"
 #include <string.h>
@@ -7,78 +8,118 @@
 #pragma STDC FP_CONTRACT ON
 
 #define INLINE static inline __attribute__((always_inline))
-#define PANEL 256
+#define LANES GDN_SHORT_CONVOLUTION_LANES
 #define MAX_WIDTH 8
-#define EACH _Pragma("clang loop vectorize(assume_safety)") for (long c = 0; c < count; c++)
+// Tokens at once, and the rows they see.
+#define GROUP 4
+#define ROWS (GROUP + MAX_WIDTH - 1)
+// Channels of a panel; wide rows spare the memory more than a small panel spares the cache.
+#define PANEL 1024
+// Rows of dz kept: those of a group and those before it that still count. A power of two not below ROWS.
+#define RING 16
 
-// out[c] = start[c] + Σ_w weight[w, c] · rows[w][c]
-INLINE void weighted_rows(float *out, const float *start, const float *const *rows, const float *weight, long stride,
-                          long count, long width) {
-    const float *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
-    const float *w0 = weight, *w1 = weight + stride, *w2 = weight + 2 * stride, *w3 = weight + 3 * stride;
-    switch (width) {
-    case 2:
-        EACH out[c] = start[c] + w0[c] * r0[c] + w1[c] * r1[c];
-        break;
-    case 3:
-        EACH out[c] = start[c] + w0[c] * r0[c] + w1[c] * r1[c] + w2[c] * r2[c];
-        break;
-    case 4:
-        EACH out[c] = start[c] + w0[c] * r0[c] + w1[c] * r1[c] + w2[c] * r2[c] + w3[c] * r3[c];
-        break;
-    default:
-        EACH out[c] = start[c] + w0[c] * r0[c];
-        for (long w = 1; w < width; w++) {
-            const float *row = rows[w], *scale = weight + w * stride;
-            EACH out[c] += scale[c] * row[c];
-        }
+typedef float vector __attribute__((vector_size(4 * LANES)));
+
+// One copy of a loop for each width: with a constant width the loops over taps vanish.
+#define BY_WIDTH(call)      \
+    switch (width) {        \
+    case 1: call(1); break; \
+    case 2: call(2); break; \
+    case 3: call(3); break; \
+    case 4: call(4); break; \
+    case 5: call(5); break; \
+    case 6: call(6); break; \
+    case 7: call(7); break; \
+    default: call(8);       \
+    }
+
+static inline long least(long a, long b) { return a < b ? a : b; }
+
+INLINE vector load(const float *from, long lanes) {
+    vector value = {0};
+    memcpy(&value, from, lanes == LANES ? sizeof value : (size_t)lanes * sizeof(float));
+    return value;
+}
+
+INLINE void store(float *to, vector value, long lanes) {
+    memcpy(to, &value, lanes == LANES ? sizeof value : (size_t)lanes * sizeof(float));
+}
+
+// One tile of convolve, from channel c on.
+INLINE void convolve_tile(float *const *out, const float *const *rows, const float *packed, long c, long lanes,
+                          const int width, const int reversed) {
+    vector taps[MAX_WIDTH], start = {0};
+    for (int w = 0; w < width; w++) taps[w] = load(packed + (reversed ? width - 1 - w : w) * LANES, LANES);
+    if (!reversed) start = load(packed + width * LANES, LANES);
+    for (int i = 0; i < GROUP; i++) {
+        vector sum = start;
+        for (int w = 0; w < width; w++) sum += taps[w] * load(rows[i + w] + c, lanes);
+        store(out[i] + c, sum, lanes);
     }
 }
 
-// sums[w, c] += dz[c] · rows[w][c],  bias_sum[c] += dz[c]
-INLINE void add_products(float *sums, float *bias_sum, const float *dz, const float *const *rows, long stride,
-                         long count, long width) {
-    if (width == 4) {
-        const float *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
-        float *s0 = sums, *s1 = sums + stride, *s2 = sums + 2 * stride, *s3 = sums + 3 * stride;
-        EACH {
-            s0[c] += dz[c] * r0[c];
-            s1[c] += dz[c] * r1[c];
-            s2[c] += dz[c] * r2[c];
-            s3[c] += dz[c] * r3[c];
-            bias_sum[c] += dz[c];
-        }
-        return;
+// out_i = bias + Σ_w weight_w rows_{i+w}; reversed: out_i = Σ_w weight_{W−1−w} rows_{i+w}
+INLINE void convolve(float *const *out, const float *const *rows, const float *packed, long count, const int width,
+                     const int reversed) {
+    long c = 0;
+    for (; c + LANES <= count; c += LANES, packed += (width + 1) * LANES)
+        convolve_tile(out, rows, packed, c, LANES, width, reversed);
+    if (c < count) convolve_tile(out, rows, packed, c, count - c, width, reversed);
+}
+
+INLINE void add_tile(float *sums, const float *const *dz, const float *const *rows, long c, long lanes,
+                     const int width) {
+    vector total = load(sums + width * LANES, LANES), up[GROUP];
+    for (int i = 0; i < GROUP; i++) {
+        up[i] = load(dz[i] + c, lanes);
+        total += up[i];
     }
-    EACH bias_sum[c] += dz[c];
-    for (long w = 0; w < width; w++) {
-        const float *row = rows[w];
-        float *sum = sums + w * stride;
-        EACH sum[c] += dz[c] * row[c];
+    store(sums + width * LANES, total, LANES);
+    for (int w = 0; w < width; w++) {
+        vector sum = load(sums + w * LANES, LANES);
+        for (int i = 0; i < GROUP; i++) sum += up[i] * load(rows[i + w] + c, lanes);
+        store(sums + w * LANES, sum, LANES);
     }
 }
 
-// The inputs that token t sees, oldest first, from column `first` on.
-INLINE void rows_before(const float **rows, const float *x, const float *history, long t, long channels, long width,
-                        long first) {
-    for (long w = 0; w < width; w++) {
-        long time = t - width + 1 + w;
-        rows[w] = (time >= 0 ? x + time * channels : history + (time + width - 1) * channels) + first;
+// sums_w += Σ_i dz_i rows_{i+w}; behind the taps, as in the packed weights: += Σ_i dz_i
+INLINE void add_products(float *sums, const float *const *dz, const float *const *rows, long count, const int width) {
+    long c = 0;
+    for (; c + LANES <= count; c += LANES, sums += (width + 1) * LANES) add_tile(sums, dz, rows, c, LANES, width);
+    if (c < count) add_tile(sums, dz, rows, c, count - c, width);
+}
+
+// What the tokens t … t + GROUP − 1 see, oldest first, from column `first` on; zeros from token `end` on.
+INLINE void rows_around(const float **rows, const float *x, const float *history, long t, long end, long channels,
+                        long width, long first, const float *zeros) {
+    for (long j = 0; j < GROUP + width - 1; j++) {
+        long time = t - width + 1 + j;
+        rows[j] = time >= end ? zeros
+                  : time >= 0 ? x + time * channels + first
+                              : history + (time + width - 1) * channels + first;
     }
 }
 
 // z_t = bias + Σ_w weight_w x_{t−W+1+w},  y_t = activation(z_t)
 GDN_CLONES
-void gdn_short_convolution_forward(float *y, const float *x, const float *history, const float *weight,
-                                   const float *bias, int activation, long channels, long width, long from, long to) {
-    const float *rows[MAX_WIDTH] = {0};
+void gdn_short_convolution_forward(float *y, const float *x, const float *history, const float *packed,
+                                   int activation, long channels, long width, long from, long to) {
+    // A row outside the range reads zeros and writes where nobody looks.
+    float zeros[PANEL] = {0}, spare[PANEL];
+    const float *rows[ROWS] = {0};
+    float *out[GROUP];
     for (long first = 0; first < channels; first += PANEL) {
-        long count = channels - first < PANEL ? channels - first : PANEL;
-        for (long t = from; t < to; t++) {
-            float *out = y + t * channels + first;
-            rows_before(rows, x, history, t, channels, width, first);
-            weighted_rows(out, bias + first, rows, weight + first, channels, count, width);
-            if (activation != GDN_ACTIVATION_NONE) gdn_activation_forward(out, out, activation, count);
+        long count = least(PANEL, channels - first);
+        const float *weight = packed + first * (width + 1);
+        for (long t = from; t < to; t += GROUP) {
+            rows_around(rows, x, history, t, to, channels, width, first, zeros);
+            for (long i = 0; i < GROUP; i++) out[i] = t + i < to ? y + (t + i) * channels + first : spare;
+#define CALL(width) convolve(out, rows, weight, count, width, 0)
+            BY_WIDTH(CALL)
+#undef CALL
+            if (activation == GDN_ACTIVATION_NONE) continue;
+            for (long i = 0; i < GROUP && t + i < to; i++)
+                gdn_activation_forward(out[i], out[i], activation, count);
         }
     }
 }
@@ -86,58 +127,77 @@ void gdn_short_convolution_forward(float *y, const float *x, const float *histor
 // dz_t = dy_t activation′(z_t), z recomputed;  dw_w += dz_t x_{t−W+1+w};  dx_s = Σ_w weight_w dz_{s+W−1−w}.
 // Tokens after `to` that still see ours are recomputed, so that no two calls write the same row.
 GDN_CLONES
-void gdn_short_convolution_backward(float *dx, float *dhistory, float *dweight, float *dbias, const float *dy,
-                                    const float *x, const float *history, const float *weight, const float *bias,
-                                    int activation, long channels, long width, long length, long from, long to) {
-    static const float zeros[PANEL] = {0};
-    float ring[MAX_WIDTH][PANEL], z[PANEL];
-    const float *rows[MAX_WIDTH] = {0}, *later[MAX_WIDTH] = {0};
+void gdn_short_convolution_backward(float *dx, float *dhistory, float *sums, const float *dy, const float *x,
+                                    const float *history, const float *packed, int activation, long channels,
+                                    long width, long length, long from, long to) {
+    float zeros[PANEL] = {0}, spare[PANEL], ring[RING][PANEL];
+    const float *rows[ROWS] = {0}, *later[ROWS] = {0}, *dz[GROUP];
+    float *out[GROUP];
     long oldest = from == 0 && dhistory ? 1 - width : from;
     for (long first = 0; first < channels; first += PANEL) {
-        long count = channels - first < PANEL ? channels - first : PANEL;
-        memset(ring, 0, sizeof ring);
-        for (long t = from; t < to + width - 1; t++) {
-            float *dz = ring[t % width];
-            if (t < length) {
-                rows_before(rows, x, history, t, channels, width, first);
-                const float *up = dy + t * channels + first;
-                if (activation == GDN_ACTIVATION_NONE) {
-                    memcpy(dz, up, (size_t)count * sizeof(float));
-                } else {
-                    weighted_rows(z, bias + first, rows, weight + first, channels, count, width);
-                    gdn_activation_backward(dz, up, z, activation, count);
-                }
-                if (t < to)
-                    add_products(dweight + first, dbias + first, dz, rows, channels, count, width);
-            } else {
-                memset(dz, 0, (size_t)count * sizeof(float));
+        long count = least(PANEL, channels - first);
+        const float *weight = packed + first * (width + 1);
+        // Groups do not straddle `to`: the tokens after it count for dx alone, those after the end are zeros.
+        for (long t = from, next; t < to + width - 1; t = next) {
+            next = least(t + GROUP, t < to ? to : to + width - 1);
+            long known = least(next, length);
+            rows_around(rows, x, history, t, known, channels, width, first, zeros);
+            for (long i = 0; i < GROUP; i++) {
+                out[i] = t + i < known ? ring[(t + i) % RING] : spare;
+                dz[i] = t + i < known ? out[i] : zeros;
             }
-            long s = t - width + 1;
-            if (s < oldest) continue;
-            for (long w = 0; w < width; w++) {
-                long time = s + width - 1 - w;
-                later[w] = time >= 0 ? ring[time % width] : zeros;
+            if (activation != GDN_ACTIVATION_NONE && t < known) {
+#define CALL(width) convolve(out, rows, weight, count, width, 0)
+                BY_WIDTH(CALL)
+#undef CALL
             }
-            float *out = (s >= 0 ? dx + s * channels : dhistory + (s + width - 1) * channels) + first;
-            weighted_rows(out, zeros, later, weight + first, channels, count, width);
+            for (long i = 0; t + i < known; i++)
+                gdn_activation_backward(out[i], dy + (t + i) * channels + first, out[i], activation, count);
+            if (t < to) {
+#define CALL(width) add_products(sums + first * (width + 1), dz, rows, count, width)
+                BY_WIDTH(CALL)
+#undef CALL
+            }
+            // Now dx of the tokens that no later one sees: s = t − W + 1 + i.
+            if (next - width < oldest) continue;
+            for (long j = 0; j < GROUP + width - 1; j++) {
+                long time = t - width + 1 + j;
+                later[j] = time >= from && time < known ? ring[time % RING] : zeros;
+            }
+            for (long i = 0; i < GROUP; i++) {
+                long s = t - width + 1 + i;
+                out[i] = s < oldest || t + i >= next ? spare
+                         : s >= 0                    ? dx + s * channels + first
+                                                     : dhistory + (s + width - 1) * channels + first;
+            }
+#define CALL(width) convolve(out, later, weight, count, width, 1)
+            BY_WIDTH(CALL)
+#undef CALL
         }
     }
 }
 
-void gdn_short_convolution_step(float *y, float *next, const float *x, const float *state, const float *weight,
-                                const float *bias, int activation, long channels, long width) {
-    long taps = width - 1;
+INLINE void step(float *restrict y, float *restrict next, const float *x, const float *state, const float *weight,
+                 long channels, const int width) {
     for (long c = 0; c < channels; c++) {
-        const float *scale = weight + c * width;
-        float z = (bias ? bias[c] : 0.0f) + scale[taps] * x[c];
-        for (long w = 0; w < taps; w++) {
-            float old = state ? state[c * taps + w] : 0.0f;
-            z += scale[w] * old;
-            if (w > 0) next[c * taps + w - 1] = old;
-        }
-        if (taps > 0) next[c * taps + taps - 1] = x[c];
+        float z = y[c] + weight[c * width + width - 1] * x[c];
+        for (int w = 0; w < width - 1; w++) z += weight[c * width + w] * state[c * (width - 1) + w];
+        for (int w = 0; w < width - 2; w++) next[c * (width - 1) + w] = state[c * (width - 1) + w + 1];
+        if (width > 1) next[c * (width - 1) + width - 2] = x[c];
         y[c] = z;
     }
+}
+
+GDN_CLONES
+void gdn_short_convolution_step(float *y, float *next, const float *x, const float *state, const float *weight,
+                                const float *bias, int activation, long channels, long width) {
+    if (bias)
+        memcpy(y, bias, (size_t)channels * sizeof(float));
+    else
+        memset(y, 0, (size_t)channels * sizeof(float));
+#define CALL(width) step(y, next, x, state, weight, channels, width)
+    BY_WIDTH(CALL)
+#undef CALL
     gdn_activation_forward(y, y, activation, channels);
 }
 
@@ -159,6 +219,24 @@ void gdn_short_convolution_state_backward(float *dx, float *dhistory, const floa
         if (time < 0 && !dhistory) continue;
         float *row = time >= 0 ? dx + time * channels : dhistory + (time + taps) * channels;
         for (long c = 0; c < channels; c++) row[c] += dstate[c * taps + w];
+    }
+}
+
+void gdn_short_convolution_pack(float *packed, const float *weight, const float *bias, long channels, long width) {
+    long tiles = (channels + LANES - 1) / LANES;
+    memset(packed, 0, (size_t)(tiles * (width + 1) * LANES) * sizeof(float));
+    for (long c = 0; c < channels; c++) {
+        float *tile = packed + c / LANES * (width + 1) * LANES + c % LANES;
+        for (long w = 0; w < width; w++) tile[w * LANES] = weight[c * width + w];
+        if (bias) tile[width * LANES] = bias[c];
+    }
+}
+
+void gdn_short_convolution_unpack(float *weight, float *bias, const float *packed, long channels, long width) {
+    for (long c = 0; c < channels; c++) {
+        const float *tile = packed + c / LANES * (width + 1) * LANES + c % LANES;
+        for (long w = 0; w < width; w++) weight[c * width + w] = tile[w * LANES];
+        if (bias) bias[c] = tile[width * LANES];
     }
 }
 

@@ -54,8 +54,30 @@ GDN_INLINE float gdn_f32(uint16_t x) {
     return result;
 }
 
-/// 1 / (1 + e⁻ˣ)
-GDN_INLINE float gdn_sigmoidf(float x) { return 1.0f / (1.0f + gdn_expf(-x)); }
+/// 1 / (1 + e⁻ˣ), relative error below 2e-7 for |x| ≤ 87; below −87 it stays at 1.6e-38. NaN stays NaN.
+GDN_INLINE float gdn_sigmoidf(float x) {
+    // e⁻ˣ as in gdn_expf, but clamped to where 2ⁿ is one normal factor.
+    const float magic = 12582912.0f;
+    float clamped = x < -87.0f ? -87.0f : x;
+    clamped = clamped > 87.0f ? 87.0f : clamped;
+    float shifted = clamped * -1.44269504088896341f + magic;
+    float n = shifted - magic;
+    float r = n * -0.693145751953125f - clamped;
+    r = r - n * 1.42860682030941723212e-6f;
+    float p = 1.386376795e-3f;
+    p = p * r + 8.367510242e-3f;
+    p = p * r + 4.166723868e-2f;
+    p = p * r + 1.666653379e-1f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    uint32_t bits;
+    memcpy(&bits, &shifted, 4);
+    bits = (bits << 23) + 0x3f800000;
+    float power;
+    memcpy(&power, &bits, 4);
+    return 1.0f / (1.0f + p * power);
+}
 
 /// x · σ(x)
 GDN_INLINE float gdn_siluf(float x) { return x * gdn_sigmoidf(x); }

@@ -5,6 +5,11 @@
 
 #include "gdn_cpu.h"
 
+// --- Embedding
+/// dtable[tokens[t]] += dy[t] for channels start..<end, t in order; first clears those channels of rows_to_clear rows.
+void gdn_embedding_backward(float *dtable, const float *dy, const int32_t *tokens, long count, long rows_to_clear,
+                            long width, long start, long end);
+
 // --- RMSNorm
 /// y = x / rms(x) · (offset + weight) for `rows` rows of `width`; stores 1 / rms.
 void gdn_rms_norm_forward(float *y, float *inverse_rms, const float *x, const float *weight, float offset, float eps,
@@ -46,19 +51,25 @@ void gdn_normalise_rows_forward(float *y, float *factor, const float *x, int kin
 void gdn_normalise_rows_backward(float *dx, const float *dy, const float *x_or_y, const float *factor, int kind,
                                  long rows, long width);
 
-// --- ShortConvolution. Rows of `channels`; weight and history are time-major here: [width, C] and [width − 1, C].
-/// Tokens from..<to of one sequence that starts at row 0 of x; `history` is what came before row 0.
-void gdn_short_convolution_forward(float *y, const float *x, const float *history, const float *weight,
-                                   const float *bias, int activation, long channels, long width, long from, long to);
+// --- ShortConvolution. Rows of C channels; history [W − 1, C] is what came before row 0 of a sequence, oldest first.
+/// Weights are packed by so many channels: tiles of [W + 1, lanes], the taps and then the bias, zeros behind channel C.
+enum { GDN_SHORT_CONVOLUTION_LANES = 16 };
+/// packed from weight [C, W] and bias [C] (NULL: zeros).
+void gdn_short_convolution_pack(float *packed, const float *weight, const float *bias, long channels, long width);
+/// weight [C, W] and bias [C] (NULL: not wanted) from packed.
+void gdn_short_convolution_unpack(float *weight, float *bias, const float *packed, long channels, long width);
+/// Tokens from..<to of one sequence that starts at row 0 of x.
+void gdn_short_convolution_forward(float *y, const float *x, const float *history, const float *packed,
+                                   int activation, long channels, long width, long from, long to);
 /// dx of tokens from..<to of a sequence of `length`; dhistory (NULL: not wanted) is written when from is 0;
-/// dweight [width, C] += and dbias [C] += over the tokens.
-void gdn_short_convolution_backward(float *dx, float *dhistory, float *dweight, float *dbias, const float *dy,
-                                    const float *x, const float *history, const float *weight, const float *bias,
-                                    int activation, long channels, long width, long length, long from, long to);
-/// One token: y and the next state from x [C], state [C, width − 1] (NULL: zeros), weight [C, width], bias (or NULL).
+/// sums, packed like the weights, += the tokens' gradients of weight and bias.
+void gdn_short_convolution_backward(float *dx, float *dhistory, float *sums, const float *dy, const float *x,
+                                    const float *history, const float *packed, int activation, long channels,
+                                    long width, long length, long from, long to);
+/// One token: y and the next state from x [C], state [C, W − 1], weight [C, W], bias [C] (NULL: zeros).
 void gdn_short_convolution_step(float *y, float *next, const float *x, const float *state, const float *weight,
                                 const float *bias, int activation, long channels, long width);
-/// state [C, width − 1] after the last of `length` tokens.
+/// state [C, W − 1] after the last of `length` tokens.
 void gdn_short_convolution_state(float *state, const float *x, const float *history, long channels, long width,
                                  long length);
 /// Adds the gradient of that state to dx and dhistory (NULL: not wanted).
@@ -66,6 +77,12 @@ void gdn_short_convolution_state_backward(float *dx, float *dhistory, const floa
                                           long length);
 /// to[j, i] = from[i, j]
 void gdn_short_convolution_transpose(float *to, const float *from, long rows, long columns);
+
+// --- CrossEntropy
+/// Negative log-likelihood of every row's target, 0 where it is `ignore`; gradient (NULL: not wanted; may be `logits`) =
+/// (softmax − onehot) · scale, 0 where ignored.
+void gdn_cross_entropy(float *loss, float *gradient, const float *logits, const int32_t *targets, int32_t ignore,
+                       float scale, long rows, long width);
 
 // --- AdamW
 /// Factors of one step, the same for all elements.

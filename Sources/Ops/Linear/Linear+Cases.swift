@@ -1,0 +1,30 @@
+/// Test cases of `linear`.
+enum LinearCases {
+    static let all: [OperationCase] = [
+        make("tiny", rows: 3, width: 4, outputs: [2, 5], tiny: true),
+        make("one_row", rows: 1, width: 100, outputs: [257]),
+        make("few_rows", rows: 7, width: 133, outputs: [63, 1]),
+        make("nine_rows", rows: 9, width: 64, outputs: [65]),
+        make("ragged", rows: 257, width: 100, outputs: [63, 65, 1]),
+        make("one_column", rows: 100, width: 1, outputs: [3]),
+        make("projections", rows: 512, width: 96, outputs: [96, 96, 192, 4]),
+        make("long_sums", rows: 2049, width: 48, outputs: [33]),
+    ]
+
+    private static func make(_ name: String, rows: Int, width: Int, outputs: [Int], tiny: Bool = false)
+        -> OperationCase
+    {
+        let total = outputs.reduce(0, +)
+        let scale = 1 / Double(width).squareRoot()
+        return OperationCase(
+            operation: "linear", name: name,
+            inputs: [.normal("x", [rows, width])]
+                + outputs.enumerated().map { .normal("weight\($0.offset)", [$0.element, width], scale: scale) },
+            outputs: outputs.indices.map { "y\($0)" }, budget: .float32, tiny: tiny,
+            flops: Double(2 * rows * width * total), bytes: Double(4 * (rows * width + rows * total + width * total)),
+            reference: LinearReference()
+        ) { tape, inputs in
+            try tape.linear(inputs[0], Array(inputs.dropFirst()))
+        }
+    }
+}

@@ -1,0 +1,35 @@
+/// `y_i[r, o] = Σ_d x[r, d] W_i[o, d]`. Inputs x [rows, D], then every W_i [outputs_i, D].
+struct LinearReference: OperationReference {
+    func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
+        let x = inputs[0]
+        return inputs.dropFirst().map { w in
+            var y = ReferenceArray<S>([x.shape[0], w.shape[0]])
+            for r in 0..<x.shape[0] {
+                for o in 0..<w.shape[0] {
+                    for d in 0..<x.shape[1] { y[r, o] += x[r, d] * w[o, d] }
+                }
+            }
+            return y
+        }
+    }
+
+    func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
+        -> [ReferenceArray<S>?]
+    {
+        let x = inputs[0]
+        var dx = ReferenceArray<S>(x.shape)
+        var dWeights = inputs.dropFirst().map { ReferenceArray<S>($0.shape) }
+        for (index, dy) in upstream.enumerated() {
+            let w = inputs[index + 1]
+            for r in 0..<x.shape[0] {
+                for o in 0..<w.shape[0] {
+                    for d in 0..<x.shape[1] {
+                        dx[r, d] += dy[r, o] * w[o, d]
+                        dWeights[index][o, d] += dy[r, o] * x[r, d]
+                    }
+                }
+            }
+        }
+        return [dx] + dWeights
+    }
+}

@@ -1,0 +1,97 @@
+/// One optimiser step: forward and backward of each micro-batch, then the update.
+import GDNAutograd
+import GDNData
+import GDNOps
+import GDNTensor
+
+/// Runs optimiser steps on a model.
+///
+/// 1. each micro-batch adds the gradient of `w_i · loss_i` to the parameters' buffers (float32);
+///    `w_i` is its number of wanted targets as a share of its tokens
+/// 2. loss and gradient are divided by `Σ w_i`: every wanted target counts the same, whichever micro-batch it is in
+/// 3. clip, AdamW, clear
+package struct TrainingStep {
+    /// What a step came to.
+    package struct Result: Equatable {
+        /// Mean loss in nats over the wanted targets; not finite when something overflowed.
+        package var loss: Double
+        /// Global gradient norm before clipping; not finite when something overflowed.
+        package var gradientNorm: Double
+        /// Whether the parameters were updated.
+        package var updated: Bool
+        /// Input tokens read.
+        package var tokens: Int
+    }
+
+    private let model: any TrainableModel
+    private let optimizer: Optimizer
+    private let recompute: Bool
+
+    /// Steps of a model with an optimiser.
+    package init(model: any TrainableModel, optimizer: Optimizer, recompute: Bool = false) {
+        self.model = model
+        self.optimizer = optimizer
+        self.recompute = recompute
+    }
+
+    /// One step on the micro-batches of an accumulation window.
+    package func run(_ batches: [Batch], learningRate: Double) throws -> Result {
+        var loss = 0.0
+        var weight = 0.0
+        var tokens = 0
+        for batch in batches {
+            tokens += batch.tokenCount
+            let share = Double(batch.targetCount) / Double(max(1, batch.tokenCount))
+            if share == 0 { continue }
+            loss += share * (try accumulate(batch, share: share))
+            weight += share
+        }
+        loss /= weight
+        guard loss.isFinite else {
+            optimizer.clearGradients()
+            return Result(loss: loss, gradientNorm: .nan, updated: false, tokens: tokens)
+        }
+        let norm = try optimizer.step(learningRate: learningRate, gradientScale: 1 / weight)
+        return Result(loss: loss, gradientNorm: norm, updated: norm.isFinite, tokens: tokens)
+    }
+
+    /// Adds a micro-batch's gradients; returns its loss.
+    private func accumulate(_ batch: Batch, share: Double) throws -> Double {
+        let input = try ModelInput(batch, on: model.backend)
+        let tape = Tape(model.backend)
+        let loss = try model.loss(
+            tape, tokens: input.tokens, targets: input.targets, sequences: input.sequences, recompute: recompute)
+        let transfer = BackendTransfer(backend: model.backend)
+        try tape.backward([loss], gradients: [transfer.upload([Float(share)], [1], .float32)])
+        return Double(try transfer.download(loss.value)[0])
+    }
+}
+
+/// A batch as tensors: [B, T], or [1, B · T] with boundaries where states restart inside rows.
+package struct ModelInput {
+    /// int32 [B, T]
+    package let tokens: Tensor
+    /// int32 [B, T], −100 where nothing is wanted
+    package let targets: Tensor
+    /// int32 [N + 1]
+    package let sequences: Tensor?
+
+    /// Brings a batch to the backend's device.
+    package init(_ batch: Batch, on backend: Backend) throws {
+        let transfer = BackendTransfer(backend: backend)
+        let shape: Shape = batch.sequences == nil ? [batch.rows, batch.length] : [1, batch.rows * batch.length]
+        tokens = try transfer.upload(batch.tokens, shape)
+        targets = try transfer.upload(batch.targets, shape)
+        sequences = try batch.sequences.map { try transfer.upload($0, [$0.count]) }
+    }
+}
+
+extension BackendTransfer {
+    /// An int32 tensor with these elements, exactly.
+    fileprivate func upload(_ values: [Int32], _ shape: Shape) throws -> Tensor {
+        switch backend {
+        case .cpu(let cpu): return cpu.tensor(values, shape)
+        case .cuda: throw BackendError("upload: not implemented on \(backend.device)")
+        }
+    }
+}
