@@ -88,7 +88,7 @@ let package = Package(
         // Operations: three targets over one path.
         .target(
             name: "GDNOpsKernels", dependencies: ["GDNCPUKernels"], path: "Sources/Ops",
-            sources: ["Kernels"] + operationKernels, publicHeadersPath: "Kernels/include",
+            sources: ["Kernels/KernelText.c"] + operationKernels, publicHeadersPath: "Kernels/include",
             linkerSettings: [.linkedLibrary("m")]),
         .target(
             name: "GDNOps", dependencies: ["GDNAutograd", "GDNOpsKernels"], path: "Sources/Ops",
