@@ -43,7 +43,8 @@ let operations: [Operation] = [
     Operation(name: "Gates", tests: false),
     Operation(
         name: "GatedDeltaRule", kernel: false, moreKernels: ["forward.c", "backward.c", "step.c"],
-        headers: ["panel.h", "chunk.h"], more: ["GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Step.swift"]),
+        headers: ["panel.h", "chunk.h", "scan.h", "gradients.h"],
+        more: ["GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Backward.swift", "GatedDeltaRule+Step.swift"]),
 ]
 
 let sharedSwift = [
@@ -130,9 +131,11 @@ let package = Package(
         .testTarget(name: "CPUBackendTests", dependencies: ["GDNCPUBackend"], path: "Tests/CPUBackend"),
         .testTarget(name: "CUDABackendTests", dependencies: ["GDNCUDABackend"], path: "Tests/CUDABackend"),
         .testTarget(name: "AutogradTests", dependencies: ["GDNAutograd", "GDNOps"], path: "Tests/Autograd"),
-        .testTarget(name: "FormatsTests", dependencies: ["GDNFormats"], path: "Tests/Formats"),
+        .target(name: "GDNTestSupport", dependencies: ["GDNFormats"], path: "Tests/Support"),
+        .testTarget(name: "FormatsTests", dependencies: ["GDNFormats", "GDNTestSupport"], path: "Tests/Formats"),
         .testTarget(name: "ModelsTests", dependencies: ["GDNModels"], path: "Tests/Models"),
-        .testTarget(name: "DataTests", dependencies: ["GDNData", "GDNTokenizers"], path: "Tests/Data"),
+        .testTarget(
+            name: "DataTests", dependencies: ["GDNData", "GDNTokenizers", "GDNTestSupport"], path: "Tests/Data"),
         .testTarget(name: "TrainingTests", dependencies: ["GDNTraining"], path: "Tests/Training"),
         .testTarget(name: "EndToEndTests", dependencies: ["GatedDeltaNet"], path: "Tests/EndToEnd"),
     ],

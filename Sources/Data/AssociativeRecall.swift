@@ -152,15 +152,17 @@ extension AssociativeRecall.Settings {
 
     /// Throws unless a row can be made.
     func check() throws {
-        guard vocabulary >= 3, pairs >= 1, queries >= 1, queries <= pairs else {
+        let most = Int(Int32.max)
+        guard (3...most).contains(vocabulary), (1...most).contains(length), pairs >= 1, (1...pairs).contains(queries)
+        else {
             throw DataError(
-                "recall", "\(queries) queries of \(pairs) pairs from \(vocabulary) tokens",
-                advice: "use 1 ≤ queries ≤ pairs and a vocabulary of at least 3")
+                "recall", "\(queries) queries of \(pairs) pairs from \(vocabulary) tokens in rows of \(length)",
+                advice: "use 1 ≤ queries ≤ pairs, a vocabulary of at least 3 and rows of at least 4 tokens")
         }
         guard pairs <= keys else {
             throw DataError(
                 "recall", "\(pairs) pairs need as many keys, a vocabulary of \(vocabulary) has \(keys)",
-                advice: "use fewer pairs or a vocabulary of at least \(2 * pairs + 1)")
+                advice: "use fewer pairs or a larger vocabulary (two tokens a pair and one more)")
         }
         guard length / 2 - pairs >= queries else {
             throw DataError(

@@ -14,8 +14,7 @@ public struct DocumentReader: Sendable {
         public var textField: String
         /// Longest document in bytes; longer records are cut into several.
         public var longestDocument: Int
-        /// Largest share of records that may be unusable, 0 … 1; also the share of a record's characters that may be
-        /// replaced before the record counts as unusable (a file that is no text at all).
+        /// Largest share of records that may be unusable, 0 … 1.
         public var malformedLimit: Double
 
         /// Settings, with defaults for all.
@@ -43,6 +42,9 @@ public struct DocumentReader: Sendable {
         /// SHA-256 of its content.
         public var sha256: String
     }
+
+    /// A record with more invalid bytes than this share of all counts as unusable: it is no text at all.
+    static let repairableShare = 0.1
 
     /// How to read.
     public let settings: Settings
@@ -147,7 +149,7 @@ public struct DocumentReader: Sendable {
             report.note(\.malformed, path, line, "no text under \"\(settings.textField)\"; left out")
             return
         }
-        guard Double(replacements) <= settings.malformedLimit * Double(bytes.count) else {
+        guard Double(replacements) <= Self.repairableShare * Double(bytes.count) else {
             report.records += 1
             report.note(\.malformed, path, line, "\(replacements) invalid bytes, this is no UTF-8; left out")
             return
@@ -175,7 +177,7 @@ public struct DocumentReader: Sendable {
         }
         let badLine = line + text[..<bad].reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
         let repaired = UTF8Sequence.repaired(text)
-        guard Double(repaired.replacements) <= settings.malformedLimit * Double(text.count) else {
+        guard Double(repaired.replacements) <= Self.repairableShare * Double(text.count) else {
             report.note(
                 \.malformed, path, badLine, "\(repaired.replacements) invalid bytes, this is no UTF-8; left out")
             return

@@ -23,13 +23,19 @@ enum FileList {
         }
     }
 
-    /// Lists the files in the order of their paths' bytes. A file named directly is text whatever its ending, unless it
+    /// Lists the files in the order of their paths' bytes. A path with `*`, `?` or `[` that is not there itself stands for
+    /// all files that fit it, as in a shell. A file named directly is text whatever its ending, unless it
     /// is JSON lines; in a folder other endings and names that begin with a dot are left out. Links to folders are
     /// not followed.
     /// - Throws: `FormatError` for what cannot be read, `DataError` for a folder with nothing to read.
     static func files(at path: String, ignored: inout Int) throws -> [Entry] {
         var status = stat()
-        guard stat(path, &status) == 0 else { throw FormatError.system("stat", file: path) }
+        guard stat(path, &status) == 0 else {
+            let code = errno
+            let matches = path.contains { "*?[".contains($0) } ? matches(path) : []
+            guard !matches.isEmpty else { throw FormatError.system("stat", file: path, code) }
+            return try matches.flatMap { try files(at: $0, ignored: &ignored) }
+        }
         guard status.st_mode & S_IFMT == S_IFDIR else {
             return [Entry(path: path, kind: kind(of: path) ?? .text)]
         }
@@ -41,6 +47,15 @@ enum FileList {
                 advice: "name a folder with such files, or a file directly")
         }
         return entries.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }
+    }
+
+    private static func matches(_ pattern: String) -> [String] {
+        var result = glob_t()
+        defer { globfree(&result) }
+        guard glob(pattern, GLOB_NOSORT, nil, &result) == 0 else { return [] }
+        return (0..<Int(result.gl_pathc))
+            .compactMap { result.gl_pathv[$0].map { String(cString: $0) } }
+            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     private static func collect(_ folder: String, into entries: inout [Entry], ignored: inout Int) throws {

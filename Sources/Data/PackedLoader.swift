@@ -52,12 +52,12 @@ public struct PackedLoader: BatchSource {
     /// - Throws: `DataError` when a setting is impossible or the stream has not even one window.
     public init(_ stream: TokenStream, _ settings: Settings) throws {
         guard settings.rows > 0, settings.length > 0, settings.ranks > 0, (0..<settings.ranks).contains(settings.rank),
-            settings.rows.multipliedReportingOverflow(by: settings.length).partialValue <= Int(Int32.max)
+            settings.rows <= Int(Int32.max) / settings.length / settings.ranks
         else {
             throw DataError(
                 "loader",
                 "\(settings.rows) rows of \(settings.length) tokens on rank \(settings.rank) of \(settings.ranks)",
-                advice: "use at least one row of one token, and fewer than 2³¹ tokens a batch")
+                advice: "use at least one row of one token, and fewer than 2³¹ tokens a step")
         }
         guard stream.tokenCount > settings.length else {
             throw DataError(

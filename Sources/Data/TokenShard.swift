@@ -91,7 +91,9 @@ public struct TokenShard: Sendable {
     package func boundary(_ document: Int) -> Int {
         precondition(document >= 0 && document <= documentCount)
         let start = boundariesStart + document * 8
-        return mapping.read(start..<start + 8) { Int(UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self))) }
+        return mapping.read(start..<start + 8) {
+            Int(clamping: UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)))
+        }
     }
 
     /// The number of the first document that begins at `token` or behind it (`documentCount` when none does).

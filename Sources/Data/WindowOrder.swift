@@ -5,13 +5,13 @@ import GDNTensor
 /// A Feistel network over the smallest even number of bits that holds `count` is a bijection whatever its round
 /// function; numbers beyond `count` are sent through again until they fall below it, which keeps it a bijection of
 /// 0 ..< count (cycle walking, Black and Rogaway 2002) and takes at most four passes on average.
-struct WindowOrder: Sendable {
-    let count: Int
+package struct WindowOrder: Sendable {
+    package let count: Int
     private let halfBits: UInt64
     private let keys: [UInt64]
 
     /// An order decided by the seed and the number of a stream of random numbers.
-    init(count: Int, seed: UInt64, stream: UInt64) {
+    package init(count: Int, seed: UInt64, stream: UInt64) {
         self.count = count
         var bits: UInt64 = 2
         while bits < 62, 1 << bits < UInt64(count) { bits += 2 }
@@ -20,7 +20,7 @@ struct WindowOrder: Sendable {
         keys = (0..<6).map { _ in random.next() }
     }
 
-    subscript(index: Int) -> Int {
+    package subscript(index: Int) -> Int {
         precondition(index >= 0 && index < count)
         var number = UInt64(index)
         repeat { number = permuted(number) } while number >= UInt64(count)

@@ -1,4 +1,5 @@
 import GDNFormats
+import GDNTestSupport
 import GDNTensor
 import Testing
 
@@ -49,7 +50,7 @@ import Testing
 
         let again = folder.path("b.safetensors")
         try SafetensorsWriter.write(items, metadata: ["a": "ü\"\n", "format": "pt"], to: again)
-        #expect(try folder.read(path) == folder.read(again))
+        #expect(try TemporaryFolder.read(path) == TemporaryFolder.read(again))
         let copy = folder.path("c.safetensors")
         try SafetensorsWriter.write(["t": SafetensorsItem(file.tensor("matrix"))], to: copy)
         #expect(try SafetensorsFile(copy).floats(of: "t") == file.floats(of: "matrix"))

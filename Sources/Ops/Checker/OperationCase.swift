@@ -87,6 +87,9 @@ package struct OperationCase: Sendable {
     /// The operation itself.
     package var run: @Sendable (Tape, [Variable]) throws -> [Variable]
 
+    /// Whether `gdn bench ops` times it: the cases of a training step's size.
+    package var isBenchmark: Bool { name.hasPrefix("training") }
+
     /// `operation/name`, as `gdn check --op` takes it.
     package var identifier: String { "\(operation)/\(name)" }
 }

@@ -35,26 +35,29 @@ typedef float vector __attribute__((vector_size(4 * LANES)));
 
 static inline long least(long a, long b) { return a < b ? a : b; }
 
-INLINE vector load(const float *from, long lanes) {
-    vector value = {0};
-    memcpy(&value, from, lanes == LANES ? sizeof value : (size_t)lanes * sizeof(float));
-    return value;
+// Values go through pointers: a vector must not cross a function's boundary.
+INLINE void load(vector *to, const float *from, long lanes) {
+    if (lanes < LANES) memset(to, 0, sizeof *to);
+    memcpy(to, from, lanes < LANES ? (size_t)lanes * sizeof(float) : sizeof *to);
 }
 
-INLINE void store(float *to, vector value, long lanes) {
-    memcpy(to, &value, lanes == LANES ? sizeof value : (size_t)lanes * sizeof(float));
+INLINE void store(float *to, const vector *from, long lanes) {
+    memcpy(to, from, lanes < LANES ? (size_t)lanes * sizeof(float) : sizeof *from);
 }
 
 // One tile of convolve, from channel c on.
 INLINE void convolve_tile(float *const *out, const float *const *rows, const float *packed, long c, long lanes,
                           const int width, const int reversed) {
-    vector taps[MAX_WIDTH], start = {0};
-    for (int w = 0; w < width; w++) taps[w] = load(packed + (reversed ? width - 1 - w : w) * LANES, LANES);
-    if (!reversed) start = load(packed + width * LANES, LANES);
+    vector taps[MAX_WIDTH], start = {0}, row;
+    for (int w = 0; w < width; w++) load(&taps[w], packed + (reversed ? width - 1 - w : w) * LANES, LANES);
+    if (!reversed) load(&start, packed + width * LANES, LANES);
     for (int i = 0; i < GROUP; i++) {
         vector sum = start;
-        for (int w = 0; w < width; w++) sum += taps[w] * load(rows[i + w] + c, lanes);
-        store(out[i] + c, sum, lanes);
+        for (int w = 0; w < width; w++) {
+            load(&row, rows[i + w] + c, lanes);
+            sum += taps[w] * row;
+        }
+        store(out[i] + c, &sum, lanes);
     }
 }
 
@@ -67,18 +70,23 @@ INLINE void convolve(float *const *out, const float *const *rows, const float *p
     if (c < count) convolve_tile(out, rows, packed, c, count - c, width, reversed);
 }
 
+// One tile of add_products, from channel c on.
 INLINE void add_tile(float *sums, const float *const *dz, const float *const *rows, long c, long lanes,
                      const int width) {
-    vector total = load(sums + width * LANES, LANES), up[GROUP];
+    vector sum, row, up[GROUP];
+    load(&sum, sums + width * LANES, LANES);
     for (int i = 0; i < GROUP; i++) {
-        up[i] = load(dz[i] + c, lanes);
-        total += up[i];
+        load(&up[i], dz[i] + c, lanes);
+        sum += up[i];
     }
-    store(sums + width * LANES, total, LANES);
+    store(sums + width * LANES, &sum, LANES);
     for (int w = 0; w < width; w++) {
-        vector sum = load(sums + w * LANES, LANES);
-        for (int i = 0; i < GROUP; i++) sum += up[i] * load(rows[i + w] + c, lanes);
-        store(sums + w * LANES, sum, LANES);
+        load(&sum, sums + w * LANES, LANES);
+        for (int i = 0; i < GROUP; i++) {
+            load(&row, rows[i + w] + c, lanes);
+            sum += up[i] * row;
+        }
+        store(sums + w * LANES, &sum, LANES);
     }
 }
 
@@ -87,6 +95,24 @@ INLINE void add_products(float *sums, const float *const *dz, const float *const
     long c = 0;
     for (; c + LANES <= count; c += LANES, sums += (width + 1) * LANES) add_tile(sums, dz, rows, c, LANES, width);
     if (c < count) add_tile(sums, dz, rows, c, count - c, width);
+}
+
+void gdn_short_convolution_pack(float *packed, const float *weight, const float *bias, long channels, long width) {
+    long tiles = (channels + LANES - 1) / LANES;
+    memset(packed, 0, (size_t)(tiles * (width + 1) * LANES) * sizeof(float));
+    for (long c = 0; c < channels; c++) {
+        float *tile = packed + c / LANES * (width + 1) * LANES + c % LANES;
+        for (long w = 0; w < width; w++) tile[w * LANES] = weight[c * width + w];
+        if (bias) tile[width * LANES] = bias[c];
+    }
+}
+
+void gdn_short_convolution_unpack(float *weight, float *bias, const float *packed, long channels, long width) {
+    for (long c = 0; c < channels; c++) {
+        const float *tile = packed + c / LANES * (width + 1) * LANES + c % LANES;
+        for (long w = 0; w < width; w++) weight[c * width + w] = tile[w * LANES];
+        if (bias) bias[c] = tile[width * LANES];
+    }
 }
 
 // What the tokens t … t + GROUP − 1 see, oldest first, from column `first` on; zeros from token `end` on.
@@ -219,24 +245,6 @@ void gdn_short_convolution_state_backward(float *dx, float *dhistory, const floa
         if (time < 0 && !dhistory) continue;
         float *row = time >= 0 ? dx + time * channels : dhistory + (time + taps) * channels;
         for (long c = 0; c < channels; c++) row[c] += dstate[c * taps + w];
-    }
-}
-
-void gdn_short_convolution_pack(float *packed, const float *weight, const float *bias, long channels, long width) {
-    long tiles = (channels + LANES - 1) / LANES;
-    memset(packed, 0, (size_t)(tiles * (width + 1) * LANES) * sizeof(float));
-    for (long c = 0; c < channels; c++) {
-        float *tile = packed + c / LANES * (width + 1) * LANES + c % LANES;
-        for (long w = 0; w < width; w++) tile[w * LANES] = weight[c * width + w];
-        if (bias) tile[width * LANES] = bias[c];
-    }
-}
-
-void gdn_short_convolution_unpack(float *weight, float *bias, const float *packed, long channels, long width) {
-    for (long c = 0; c < channels; c++) {
-        const float *tile = packed + c / LANES * (width + 1) * LANES + c % LANES;
-        for (long w = 0; w < width; w++) weight[c * width + w] = tile[w * LANES];
-        if (bias) bias[c] = tile[width * LANES];
     }
 }
 

@@ -1,0 +1,179 @@
+import ArgumentParser
+import FoundationEssentials
+import GDNBenchmarks
+import GDNCPUBackend
+import GDNOps
+import GatedDeltaNet
+
+/// `gdn bench`: speed on this machine.
+struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure speed: operations, training steps, decoding.",
+        subcommands: [BenchOps.self, BenchTrain.self, BenchDecode.self])
+}
+
+/// `gdn bench ops`: every operation's largest cases.
+struct BenchOps: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ops", abstract: "Time operations; no figure for one whose check fails in the same run.")
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "Only this operation, or this case of it (operation/case).")
+    var op: String?
+
+    @Option(help: "Timed runs a case.")
+    var runs = 7
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let cases = OperationCatalog.cases.filter {
+            op == nil ? $0.isBenchmark : $0.operation == op && $0.isBenchmark || $0.identifier == op
+        }
+        guard !cases.isEmpty else { throw ValidationError("--op \(op ?? ""): no case to time") }
+        let timed = try device.makeBackend()
+        var results: [OperationBenchmark.Result] = []
+        for operationCase in cases {
+            let checked = Backend.cpu(CPUBackend(threads: device.threads, poison: true))
+            guard let result = try OperationBenchmark.run(operationCase, checked: checked, timed: timed, runs: runs)
+            else {
+                Terminal.note("\(operationCase.identifier): fails its check, so no figure is given")
+                continue
+            }
+            results.append(result)
+        }
+        if json { return try Terminal.printJSON(results) }
+        let header = ["case", "forward ms", "backward ms", "GFLOP/s", "GB/s"]
+        print(
+            Terminal.table(
+                [header]
+                    + results.map { result in
+                        [
+                            result.identifier, Terminal.number(1e3 * result.forward.median),
+                            Terminal.number(1e3 * result.backward.median), Terminal.number(result.gigaflops),
+                            Terminal.number(result.gigabytesPerSecond),
+                        ]
+                    }), terminator: "")
+        if results.count < cases.count { throw ExitCode(1) }
+    }
+}
+
+/// `gdn bench train`: whole optimiser steps and forward passes.
+struct BenchTrain: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Time training steps and forward passes; compare with the step's matrix products alone.")
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "Preset of the model.")
+    var preset = "cpu-8m"
+
+    @Option(help: "Sequences a step.")
+    var batch = 8
+
+    @Option(help: "Tokens a sequence.")
+    var length = 512
+
+    @Option(help: "Timed steps.")
+    var steps = 7
+
+    @Flag(help: "Also time the step's matrix products with every library found.")
+    var products = false
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    private struct Report: Encodable {
+        var training: TrainingBenchmark.Result
+        var productSeconds: Double?
+        var stepOverProducts: Double?
+        var products: [MatrixProductFloor.Row]?
+    }
+
+    func run() throws {
+        let model = try BenchmarkModel(preset: preset, batch: batch, length: length)
+        guard case .cpu(let cpu) = try device.makeBackend() else {
+            throw ValidationError("--device \(device.device): only cpu is measured here")
+        }
+        try requirePassing(threads: device.threads)
+        var report = Report(training: try TrainingBenchmark.run(model, cpu: cpu, steps: steps))
+        if products {
+            let libraries = MatrixProductLibrary.allCases.filter { $0 != .automatic }.compactMap { library in
+                let backend = CPUBackend(threads: device.threads, matrixProducts: library)
+                return backend.matrixProductDescription.hasSuffix("is not installed")
+                    ? nil : (library.rawValue, backend)
+            }
+            let rows = MatrixProductFloor.measure(
+                MatrixProductFloor.products(model.configuration, rows: model.tokensPerStep), libraries: libraries)
+            let rule = MatrixProductFloor.measureRule(
+                model.configuration, tokens: model.tokensPerStep, libraries: libraries)
+            let total = rows.reduce(rule.seconds) { $0 + $1.floor }
+            report.products = rows
+            report.productSeconds = total
+            report.stepOverProducts = report.training.step.median / total
+        }
+        if json { return try Terminal.printJSON(report) }
+        let training = report.training
+        print("matrix products: \(training.library), \(training.threads) threads")
+        print("training  \(Terminal.number(training.trainingTokensPerSecond)) tokens/s")
+        print("forward   \(Terminal.number(training.forwardTokensPerSecond)) tokens/s")
+        print("memory    \(Terminal.number(Double(training.peakBytes) / 0x1p20)) MiB at most")
+        if let seconds = report.productSeconds, let ratio = report.stepOverProducts {
+            print("products  \(Terminal.number(1e3 * seconds)) ms of the step at the fastest library's rate")
+            print("a step costs \(Terminal.fixed(ratio, decimals: 2)) × its matrix products")
+        }
+    }
+}
+
+/// `gdn bench decode`: one token after another.
+struct BenchDecode: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "decode", abstract: "Time generating one token after another, batch 1.")
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "Preset of the model.")
+    var preset = "cpu-8m"
+
+    @Option(help: "Timed tokens.")
+    var tokens = 256
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        guard case .cpu(let cpu) = try device.makeBackend() else {
+            throw ValidationError("--device \(device.device): only cpu is measured here")
+        }
+        try requirePassing(threads: device.threads)
+        let result = try DecodingBenchmark.run(BenchmarkModel(preset: preset), cpu: cpu, tokens: tokens)
+        if json { return try Terminal.printJSON(result) }
+        print("matrix products: \(result.library), \(result.threads) threads")
+        print("decoding  \(Terminal.number(result.tokensPerSecond)) tokens/s, batch 1")
+        print(
+            "weights   \(Terminal.number(Double(result.weightBytes) * result.tokensPerSecond * 1e-9)) GB/s read")
+    }
+}
+
+/// Refuses to time a model one of whose operations is wrong here.
+private func requirePassing(threads: Int?) throws {
+    let checker = OperationChecker(.cpu(CPUBackend(threads: threads, poison: true)))
+    for operationCase in OperationCatalog.cases where operationCase.tiny {
+        if let row = try checker.check(operationCase).first(where: { !$0.passed }) {
+            Terminal.note("\(row.identifier) \(row.tensor) fails its check, so no figure is given: run gdn check")
+            throw ExitCode(1)
+        }
+    }
+}
+
+extension Terminal {
+    /// Prints a value as one JSON object.
+    static func printJSON(_ value: some Encodable) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import GatedDeltaNet
+
+/// `gdn check`: every operation against its oracle.
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Compare every operation with its reference: outputs, every gradient, determinism.",
+        discussion: "Exit status 1 when anything is over its budget. `--op rms_norm/plain` runs one case.")
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "Only this operation, or this case of it (operation/case).")
+    var op: String?
+
+    @Option(help: "Element type: float32 or bfloat16.")
+    var dtype = "float32"
+
+    @Flag(help: "Print every tensor of every case, not only the worst of each case.")
+    var all = false
+
+    func run() throws {
+        guard let dtype = DType(rawValue: dtype), dtype == .float32 || dtype == .bfloat16 else {
+            throw ValidationError("--dtype \(dtype): expected float32 or bfloat16")
+        }
+        let cases = OperationCatalog.cases.filter { op == nil || $0.operation == op || $0.identifier == op }
+        guard !cases.isEmpty else {
+            throw ValidationError(
+                "--op \(op ?? ""): no such operation; there are \(OperationCatalog.operations.joined(separator: ", "))")
+        }
+        let checker = OperationChecker(try makeBackend(), dtype: dtype)
+        var failures = 0
+        for operationCase in cases {
+            let rows = try checker.check(operationCase)
+            let failed = rows.filter { !$0.passed }
+            failures += failed.count
+            let worst = rows.filter { $0.budget > 0 }.max { $0.error / $0.budget < $1.error / $1.budget }
+            let passing = worst.map { [$0] } ?? []
+            let shown = all ? rows : failed.isEmpty ? passing : failed
+            for row in shown { print(line(row)) }
+        }
+        print("\(cases.count) cases on \(device.device) in \(dtype.rawValue), \(failures) failures")
+        if failures > 0 { throw ExitCode(1) }
+    }
+
+    /// On the CPU with poisoned memory, so that reads of what nobody wrote show as NaN.
+    private func makeBackend() throws -> Backend {
+        if case .cpu? = Device(device.device) { return .cpu(CPUBackend(threads: device.threads, poison: true)) }
+        return try device.makeBackend()
+    }
+
+    private func line(_ row: CheckRow) -> String {
+        let name = "\(row.identifier) \(row.tensor)"
+        let padded = name + String(repeating: " ", count: max(1, 56 - name.count))
+        let share = row.budget > 0 ? Terminal.fixed(100 * row.error / row.budget, decimals: 0) + " %" : "–"
+        return padded + "error \(scientific(row.error))  budget \(scientific(row.budget))  used \(share)"
+            + (row.passed ? "" : "  FAILED")
+    }
+
+    private func scientific(_ value: Double) -> String {
+        guard value > 0, value.isFinite else { return "\(value)" }
+        let exponent = Int(log10(value).rounded(.down))
+        return Terminal.fixed(value / pow(10, Double(exponent)), decimals: 1) + "e\(exponent)"
+    }
+}

@@ -1,0 +1,30 @@
+import ArgumentParser
+import GDNCPUBackend
+import GatedDeltaNet
+
+/// `gdn doctor`: what this machine offers, what is missing and what that costs.
+struct Doctor: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show what this machine offers: cores, instruction sets, matrix libraries, memory, GPUs.")
+
+    func run() throws {
+        let cpu = CPUBackend()
+        print("cores          \(CPUBackend.availableCores), kernels use \(CPUBackend.simdLevel)")
+        if CPUBackend.simdLevel == "baseline" {
+            print("               no AVX2: everything runs several times slower than on a recent processor")
+        }
+        print("memory         \(Terminal.number(Double(CPUBackend.physicalMemory) / 0x1p30)) GiB")
+        for library in MatrixProductLibrary.allCases where library != .automatic {
+            let backend = CPUBackend(matrixProducts: library)
+            let rate = Terminal.number(backend.measurePeakMatrixProduct() * 1e-9)
+            print("products       \(backend.matrixProductDescription): \(rate) GFLOP/s")
+        }
+        print("               in use: \(cpu.matrixProductDescription); GDN_BLAS=oneDNN|openBLAS|builtIn changes it")
+        do {
+            let gpu = try CUDABackend(deviceIndex: 0)
+            print("GPU            cuda:\(gpu.deviceIndex)")
+        } catch {
+            print("GPU            none: \(error)")
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import ArgumentParser
+import FoundationEssentials
+import GatedDeltaNet
+
+/// `gdn evaluate`: loss on held-out text by context length.
+struct Evaluate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure a model on text: loss, perplexity and bits per byte by context length.",
+        discussion: """
+            At each length the text is cut into windows that do not overlap, each read from an empty state; the state
+            also restarts where a document begins. The same numbers are printed as JSON with --json.
+            """)
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "Model folder.")
+    var model: String
+
+    @Option(help: "Text file, JSON lines with a field `text`, or a folder of them.")
+    var data: String
+
+    @Option(help: "Context lengths in tokens, with commas between.")
+    var lengths = "512,1024,2048"
+
+    @Option(help: "At most this many tokens at each length.")
+    var maxTokens: Int?
+
+    @Option(help: "Tokens of one forward pass.")
+    var tokensPerPass = 8192
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let lengths = try lengths.split(separator: ",").map { part in
+            guard let length = Int(part), length > 0 else {
+                throw ValidationError("--lengths \(self.lengths): expected numbers above 0 with commas between")
+            }
+            return length
+        }
+        let language = try ModelFolder.load(model, backend: device.makeBackend())
+        let stream = try withScratchFolder { folder in
+            try PreparedData.open(
+                [data], tokenizer: TokenizerFile.load(from: model), settings: .init(validationShare: 0), in: folder
+            ).training
+        }
+        guard stream.vocabularySize <= language.configuration.vocabularySize else {
+            throw EvaluationError(
+                "the tokenizer has \(stream.vocabularySize) tokens, the model \(language.configuration.vocabularySize)")
+        }
+        let results = try LengthEvaluation(
+            lengths: lengths, tokensPerPass: tokensPerPass, tokenLimit: maxTokens ?? .max
+        ).run(
+            language, source: PackedEvaluation(stream),
+            bytesPerToken: Double(stream.textBytes) / Double(stream.tokenCount))
+        if json { return try Terminal.printJSON(results) }
+        let header = ["length", "tokens", "loss", "perplexity", "bits/byte"]
+        let rows = results.map { result in
+            [
+                "\(result.length)", "\(result.tokens)", Terminal.fixed(result.loss, decimals: 4),
+                Terminal.fixed(result.perplexity, decimals: 3),
+                result.bitsPerByte.map { Terminal.fixed($0, decimals: 4) } ?? "–",
+            ]
+        }
+        print(Terminal.table([header] + rows), terminator: "")
+    }
+
+    /// A folder that lives as long as `body` runs; what `body` has mapped stays readable.
+    private func withScratchFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
+        let folder = TemporaryFolder.path + "/gdn-evaluate-\(getpid())"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        return try body(folder)
+    }
+}
+
+private enum TemporaryFolder {
+    static var path: String {
+        getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    }
+}

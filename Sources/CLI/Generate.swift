@@ -1,0 +1,65 @@
+import ArgumentParser
+import FoundationEssentials
+import GatedDeltaNet
+
+/// `gdn generate`: continues a prompt.
+struct Generate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Continue a text with a model.",
+        discussion: "Text is printed as it is made. Memory does not grow with its length.")
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "Model folder: config.json, model.safetensors and the tokenizer's file.")
+    var model: String
+
+    @Option(help: "Text to continue.")
+    var prompt: String
+
+    @Option(help: "At most this many tokens.")
+    var maxTokens = 256
+
+    @Option(help: "Divides the logits; 0 takes the most likely token.")
+    var temperature: Float = 1
+
+    @Option(help: "Keep this many of the most likely tokens; 0 keeps all.")
+    var topK = 0
+
+    @Option(help: "Keep the most likely tokens up to this total probability.")
+    var topP: Float = 1
+
+    @Option(help: "Drop tokens less likely than this share of the most likely.")
+    var minP: Float = 0
+
+    @Option(help: "Above 1 makes tokens already seen less likely.")
+    var repetitionPenalty: Float = 1
+
+    @Option(help: "Seed of the draws.")
+    var seed: UInt64 = 0
+
+    @Option(help: "Stop before this string; may be given more than once.")
+    var stop: [String] = []
+
+    @Flag(help: "Do not repeat the prompt.")
+    var noEcho = false
+
+    func run() throws {
+        let backend = try device.makeBackend()
+        let model = try ModelFolder.load(model, backend: backend)
+        let tokenizer = try TokenizerFile.load(from: self.model)
+        let options = SamplingOptions(
+            temperature: temperature, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
+            seed: seed)
+        let start = ContinuousClock.now
+        if !noEcho { Terminal.write(prompt) }
+        let count = try TextGenerator(model: model, tokenizer: tokenizer).generate(
+            prompt, options: options, limit: maxTokens, stops: stop
+        ) { piece in
+            Terminal.write(piece)
+            return true
+        }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        Terminal.write("\n")
+        Terminal.note("\(count) tokens, \(Terminal.number(Double(count) / seconds)) tokens/s")
+    }
+}

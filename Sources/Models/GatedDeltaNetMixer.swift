@@ -1,0 +1,148 @@
+import GDNAutograd
+import GDNOps
+import GDNTensor
+
+/// The token mixer of the paper (section 3.4, figure 1): gated delta rule between short convolutions and a gated norm.
+///
+///     q, k = norm(SiLU(conv(x W)))     v = SiLU(conv(x W_v))
+///     α = exp(−A · softplus(x W_a + dt))     β = σ(x W_b)
+///     o = (RMSNorm(rule(q, k, v, α, β)) · SiLU(x W_g)) W_o
+final class GatedDeltaNetMixer {
+    /// What a mixer carries from one call to the next when it generates.
+    struct State {
+        /// Last inputs of the convolutions over q, k, v: [N, channels, width − 1]; empty without convolutions.
+        var convolutions: [Tensor] = []
+        /// [N, HV, K, V]
+        var memory: Tensor
+    }
+
+    private let configuration: ModelConfiguration
+    private let query, key, value, output: Parameter
+    private let decay, beta, gate, outputNorm: Parameter?
+    private let logRate, timeStepBias: Variable?
+    private let convolutions: [Parameter]
+
+    /// Makes the parameters under `prefix` (`model.layers.i.attn`).
+    init(_ configuration: ModelConfiguration, prefix: String, store: inout ParameterStore) throws {
+        self.configuration = configuration
+        let width = configuration.hiddenSize
+        let (keyWidth, valueWidth) = (configuration.keyWidth, configuration.valueWidth)
+        let valueHeads = configuration.resolvedValueHeads
+        query = try store.matrix("\(prefix).q_proj.weight", keyWidth, width)
+        key = try store.matrix("\(prefix).k_proj.weight", keyWidth, width)
+        value = try store.matrix("\(prefix).v_proj.weight", valueWidth, width)
+        if configuration.useDecay {
+            decay = try store.matrix("\(prefix).a_proj.weight", valueHeads, width)
+            logRate = try store.logRate("\(prefix).A_log", valueHeads)
+            timeStepBias = try store.timeStepBias("\(prefix).dt_bias", valueHeads)
+        } else {
+            (decay, logRate, timeStepBias) = (nil, nil, nil)
+        }
+        beta = configuration.useBeta ? try store.matrix("\(prefix).b_proj.weight", valueHeads, width) : nil
+        gate = configuration.useGate ? try store.matrix("\(prefix).g_proj.weight", valueWidth, width) : nil
+        convolutions =
+            configuration.useShortConvolution
+            ? try [("q", keyWidth), ("k", keyWidth), ("v", valueWidth)].map { name, channels in
+                try store.convolution("\(prefix).\(name)_conv1d.weight", channels, width: configuration.convolutionSize)
+            } : []
+        outputNorm =
+            configuration.useOutputNorm ? try store.norm("\(prefix).o_norm.weight", configuration.valueDim) : nil
+        output = try store.matrix("\(prefix).o_proj.weight", width, valueWidth, residual: true)
+    }
+
+    /// Mixes x [B, T, D]; with a state, continues from it and replaces it.
+    func forward(_ tape: Tape, _ x: Variable, sequences: Tensor?, state: inout State?) throws -> Variable {
+        let (batch, time) = (x.shape[0], x.shape[1])
+        let (heads, valueHeads) = (configuration.heads, configuration.resolvedValueHeads)
+        let (keyDim, valueDim) = (configuration.headDim, configuration.valueDim)
+        let optional = [gate, decay, beta].compactMap { $0 }
+        let projected = try tape.linear(x, [query, key, value] + optional)
+        var rest = projected.dropFirst(3)
+        let gateInput = gate == nil ? nil : rest.popFirst()
+        let decayInput = decay == nil ? nil : rest.popFirst()
+        let betaInput = beta == nil ? nil : rest.popFirst()
+
+        let mixed = try convolve(tape, Array(projected.prefix(3)), sequences: sequences, state: &state)
+        let q = try normalise(tape, mixed[0], [batch, time, heads, keyDim])
+        let k = try normalise(tape, mixed[1], [batch, time, heads, keyDim])
+        let v = tape.reshape(mixed[2], [batch, time, valueHeads, valueDim])
+        let (logDecay, strength) = try gates(tape, decayInput, betaInput)
+
+        let result = try tape.gatedDeltaRule(
+            q, k, v, logDecay: logDecay, beta: strength, initialState: state.map { Variable($0.memory) },
+            sequences: sequences)
+        state?.memory = result.finalState.value
+        let normed = try normaliseOutput(tape, result.output, gateInput)
+        return try tape.linear(tape.reshape(normed, [batch, time, configuration.valueWidth]), output)
+    }
+
+    private func convolve(_ tape: Tape, _ inputs: [Variable], sequences: Tensor?, state: inout State?) throws
+        -> [Variable]
+    {
+        let activations: [Activation] = [keyActivation, keyActivation, .silu]
+        guard configuration.useShortConvolution else {
+            return try zip(inputs, activations).map { try tape.activation($0, $1) }
+        }
+        return try inputs.indices.map { index in
+            let result = try tape.shortConvolution(
+                inputs[index], weight: convolutions[index], activation: activations[index],
+                initialState: state.map { Variable($0.convolutions[index]) }, sequences: sequences)
+            state?.convolutions[index] = result.finalState.value
+            return result.output
+        }
+    }
+
+    private var keyActivation: Activation {
+        switch configuration.keyActivation {
+        case .silu: .silu
+        case .relu: .relu
+        case .elu: .onePlusELU
+        }
+    }
+
+    private func normalise(_ tape: Tape, _ x: Variable, _ shape: Shape) throws -> Variable {
+        let heads = tape.reshape(x, shape)
+        switch configuration.keyNormalisation {
+        case .l2: return try tape.l2Norm(heads, eps: 1e-6)
+        case .l1: return try tape.normaliseKeys(heads, kind: .l1, eps: 1e-6)
+        case .softmax: return try tape.normaliseKeys(heads, kind: .softmax, eps: 1e-6)
+        case .none: return heads
+        }
+    }
+
+    /// log α and β [B, T, HV]; nil where the switch is off.
+    private func gates(_ tape: Tape, _ decayInput: Variable?, _ betaInput: Variable?) throws -> (Variable?, Variable?) {
+        guard let input = decayInput ?? betaInput else { return (nil, nil) }
+        let unused = logRate == nil ? Variable(try tape.backend.zeros([configuration.resolvedValueHeads])) : nil
+        guard let logRate = logRate ?? unused, let timeStepBias = timeStepBias ?? unused else { return (nil, nil) }
+        let gates = try tape.gates(
+            decayInput ?? input, betaInput ?? input, aLog: logRate, dtBias: timeStepBias,
+            allowNegativeEigenvalues: configuration.allowNegativeEigenvalues)
+        return (decayInput == nil ? nil : gates.logDecay, betaInput == nil ? nil : gates.beta)
+    }
+
+    private func normaliseOutput(_ tape: Tape, _ o: Variable, _ gateInput: Variable?) throws -> Variable {
+        let eps = Float(configuration.normEps)
+        switch (outputNorm, gateInput) {
+        case (let norm?, let gateInput?):
+            return try tape.gatedRMSNorm(
+                o, gate: tape.reshape(gateInput, o.shape), weight: norm, eps: eps, activation: .silu,
+                order: .normThenGate)
+        case (let norm?, nil): return try tape.rmsNorm(o, weight: norm, eps: eps)
+        case (nil, let gateInput?): return try tape.swiGLU(tape.reshape(gateInput, o.shape), o)
+        case (nil, nil): return o
+        }
+    }
+
+    /// A state of zeros for `batch` sequences.
+    func emptyState(_ backend: Backend, batch: Int) throws -> State {
+        let widths = [configuration.keyWidth, configuration.keyWidth, configuration.valueWidth]
+        let history = configuration.convolutionSize - 1
+        return State(
+            convolutions: try configuration.useShortConvolution
+                ? widths.map { try backend.zeros([batch, $0, history]) } : [],
+            memory: try backend.zeros([
+                batch, configuration.resolvedValueHeads, configuration.headDim, configuration.valueDim,
+            ]))
+    }
+}

@@ -1,0 +1,68 @@
+import GDNAutograd
+
+extension LanguageModel {
+    /// Parameters of one part of the model.
+    public struct Part: Sendable, Equatable {
+        /// `embeddings`, `mixers`, `MLPs`, `norms`, `head`.
+        public let name: String
+        /// Number of elements.
+        public let count: Int
+    }
+
+    /// Number of elements of all parameters; a tied head counts once.
+    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.value.count } }
+
+    /// Parameters by part, in the order of the forward pass.
+    public var parts: [Part] {
+        let names = ["embeddings", "mixers", "MLPs", "norms", "head"]
+        var counts = Dictionary(uniqueKeysWithValues: names.map { ($0, 0) })
+        for parameter in parameters { counts[part(of: parameter.name), default: 0] += parameter.value.count }
+        return names.map { Part(name: $0, count: counts[$0] ?? 0) }
+    }
+
+    private func part(of name: String) -> String {
+        if name.contains("embeddings") { return "embeddings" }
+        if name.contains(".attn.") { return "mixers" }
+        if name.contains(".mlp.") { return "MLPs" }
+        return name.hasPrefix("lm_head") ? "head" : "norms"
+    }
+}
+
+extension ModelConfiguration {
+    /// Number of elements of all parameters of such a model; a tied head counts once.
+    public var parameterCount: Int {
+        let (width, heads) = (hiddenSize, resolvedValueHeads)
+        var mixer = 2 * width * keyWidth + 2 * width * valueWidth
+        if useDecay { mixer += width * heads + 2 * heads }
+        if useBeta { mixer += width * heads }
+        if useGate { mixer += width * valueWidth }
+        if useShortConvolution { mixer += convolutionSize * (2 * keyWidth + valueWidth) }
+        if useOutputNorm { mixer += valueDim }
+        let block = mixer + 2 * width + 3 * width * resolvedIntermediateSize
+        return layers * block + width + (tieWordEmbeddings ? 1 : 2) * vocabularySize * width
+    }
+
+    /// Multiplications and additions of one forward pass per token: matrix products, and the gated delta rule in
+    /// chunks of 64. A training step costs three times as much.
+    public var forwardFLOPsPerToken: Double {
+        let width = Double(hiddenSize)
+        let (keys, values, heads) = (Double(keyWidth), Double(valueWidth), Double(resolvedValueHeads))
+        let projections = 2 * keys + values * (useGate ? 3 : 2) + heads * ((useDecay ? 1 : 0) + (useBeta ? 1 : 0))
+        let mlp = 3 * Double(resolvedIntermediateSize)
+        let head = Double(vocabularySize) * width
+        return 2 * (Double(layers) * width * (projections + mlp) + head) + Double(layers) * ruleFLOPsPerToken
+    }
+
+    /// The gated delta rule's share in one layer: `2 (2 C K + 3 K V + 2 C V)` a value head, chunk length C = 64.
+    public var ruleFLOPsPerToken: Double {
+        let (chunk, k, v) = (64.0, Double(headDim), Double(valueDim))
+        return Double(resolvedValueHeads) * 2 * (2 * chunk * k + 3 * k * v + 2 * chunk * v)
+    }
+
+    /// The rule's share of a training step in one layer: the forward, and `2 (6 K V + C (5 K + 4 V))` for the backward
+    /// that starts from the solved values.
+    public var ruleTrainingFLOPsPerToken: Double {
+        let (chunk, k, v) = (64.0, Double(headDim), Double(valueDim))
+        return ruleFLOPsPerToken + Double(resolvedValueHeads) * 2 * (6 * k * v + chunk * (5 * k + 4 * v))
+    }
+}

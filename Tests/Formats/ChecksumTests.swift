@@ -1,0 +1,41 @@
+import GDNFormats
+import Testing
+
+@Suite struct ChecksumTests {
+    /// The examples of FIPS 180-4 and one at each side of the padding's block boundary.
+    @Test func sha256KnownAnswers() {
+        let text = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"
+        #expect(
+            SHA256.digest([]) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+        #expect(
+            SHA256.digest(Array("abc".utf8)) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        #expect(
+            SHA256.digest(Array(text.utf8)) == "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1")
+        #expect(
+            SHA256.digest([UInt8](repeating: 0x61, count: 1_000_000))
+                == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0")
+    }
+
+    @Test func sha256InPartsEqualsWhole() {
+        let bytes = (0..<300).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        for cut in 0...bytes.count {
+            var sum = SHA256()
+            sum.update(Array(bytes[..<cut]))
+            sum.update(Array(bytes[cut...]))
+            #expect(sum.digest() == SHA256.digest(bytes))
+        }
+    }
+
+    /// The examples of RFC 3720, appendix B.4, and the check value of the CRC catalogue.
+    @Test func crc32cKnownAnswers() {
+        #expect(CRC32C.checksum(Array("123456789".utf8)) == 0xe306_9283)
+        #expect(CRC32C.checksum([UInt8](repeating: 0, count: 32)) == 0x8a91_36aa)
+        #expect(CRC32C.checksum([UInt8](repeating: 0xff, count: 32)) == 0x62a8_ab43)
+        #expect(CRC32C.checksum((0..<32).map { UInt8($0) }) == 0x46dd_794e)
+        #expect(CRC32C.checksum([]) == 0)
+        var sum = CRC32C()
+        sum.update(Array("12345".utf8))
+        sum.update(Array("6789".utf8))
+        #expect(sum.value == 0xe306_9283)
+    }
+}

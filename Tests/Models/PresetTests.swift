@@ -1,0 +1,22 @@
+import GDNModels
+import Testing
+
+@Suite struct PresetTests {
+    /// Parameters of the published models, in billions as the tables print them.
+    @Test(arguments: [("gdn-0.4b", 0.517), ("gdn-1.3b", 1.309), ("fla-gdn-1.3b", 1.387), ("fla-gdn-340m", 0.512)])
+    func parameterCounts(_ name: String, _ billions: Double) throws {
+        let configuration = try #require(ModelConfiguration.preset(name))
+        #expect((Double(configuration.parameterCount) / 1e6).rounded() / 1e3 == billions)
+    }
+
+    @Test func refusesShapesThatDoNotFit() throws {
+        var configuration = ModelConfiguration()
+        configuration.valueHeads = 7
+        #expect(
+            throws: ConfigurationError("num_v_heads is 7; it must be a multiple of num_heads (6)"),
+            performing: configuration.validate)
+        configuration = ModelConfiguration()
+        configuration.expandValue = 1.3
+        #expect(throws: ConfigurationError.self, performing: configuration.validate)
+    }
+}
