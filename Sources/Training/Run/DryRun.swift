@@ -28,6 +28,7 @@ struct DryRun {
                 "  learning rate \(learningRates)",
                 "time",
             ]
+            if let note = recipe.warmUpNote { lines.insert("  " + note, at: lines.count - 1) }
             return (lines + [time]).joined(separator: "\n") + "\n"
         }
     }
@@ -43,7 +44,8 @@ struct DryRun {
         let rates = [recipe.tokensPerStep, schedule.warmupTokens, total / 2, total].map {
             Readable.scientific(schedule.learningRate(tokens: $0))
         }
-        return "\(rates[0]) in the first step, \(rates[1]) after the warm-up, \(rates[2]) half-way, \(rates[3]) at the end"
+        return
+            "\(rates[0]) in the first step, \(rates[1]) after the warm-up, \(rates[2]) half-way, \(rates[3]) at the end"
     }
 
     private var time: String {

@@ -32,16 +32,16 @@ package struct ModelSize {
     /// Bytes of weights, gradients and the two moments, float32 each.
     package var stateBytes: Int { 16 * parameters }
 
-    /// Bytes kept for the backward of one micro-batch, about.
+    /// Bytes that one micro-batch takes at most, about.
     ///
     /// Per token and block: the two norms' inputs and outputs and the sum (5 D), projections, convolutions, norms and
-    /// the rule's values (7 H·K + 6 HV·V), the MLP's halves and product (3 F). With recomputation two streams (2 D) a
-    /// block, and one block in full.
+    /// the rule's values (8 H·K + 6 HV·V), the MLP's halves, product and a gradient (4 F). With recomputation two
+    /// streams (2 D) a block, and one block in full.
     package func activationBytes(tokens: Int, recompute: Bool) -> Int {
         let width = configuration.hiddenSize
         let block =
-            5 * width + 7 * configuration.keyWidth + 6 * configuration.valueWidth
-            + 3 * configuration.resolvedIntermediateSize
+            5 * width + 8 * configuration.keyWidth + 6 * configuration.valueWidth
+            + 4 * configuration.resolvedIntermediateSize
         let blocks = recompute ? configuration.layers * 2 * width + block : configuration.layers * block
         return 4 * tokens * (blocks + 4 * width)
     }
