@@ -13,6 +13,7 @@ struct GatedDeltaRuleReference: OperationReference {
 
     @_specialize(where S == Double)
     @_specialize(where S == Float)
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let arguments = DeltaRuleReferenceArguments(self, inputs)
         var output = ReferenceArray<S>(arguments.v.shape)
@@ -30,6 +31,7 @@ struct GatedDeltaRuleReference: OperationReference {
 
     @_specialize(where S == Double)
     @_specialize(where S == Float)
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -1,5 +1,6 @@
 /// `y_i[r, o] = Σ_d x[r, d] W_i[o, d]`. Inputs x [rows, D], then every W_i [outputs_i, D].
 struct LinearReference: OperationReference {
+    @specialized(where S == Double)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let x = inputs[0]
         return inputs.dropFirst().map { w in
@@ -13,6 +14,7 @@ struct LinearReference: OperationReference {
         }
     }
 
+    @specialized(where S == Double)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {
