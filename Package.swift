@@ -43,7 +43,8 @@ let operations: [Operation] = [
     Operation(name: "Gates", tests: false),
     Operation(
         name: "GatedDeltaRule", kernel: false, moreKernels: ["forward.c", "backward.c", "step.c"],
-        headers: ["panel.h", "chunk.h"], more: ["GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Step.swift"]),
+        headers: ["panel.h", "chunk.h", "scan.h", "gradients.h"],
+        more: ["GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Backward.swift", "GatedDeltaRule+Step.swift"]),
 ]
 
 let sharedSwift = [

@@ -32,6 +32,7 @@ final class Compiler: @unchecked Sendable {
             title: "NVRTC", names: (12...major).reversed().map { "libnvrtc.so.\($0)" } + ["libnvrtc.so"],
             remedy: "install it with: pip install nvidia-cuda-nvrtc\(major == 12 ? "-cu12" : "==\(major).*"), or the CUDA "
                 + "toolkit, and set CUDA_HOME")
+        library.openNeighbours("libnvrtc-builtins.so*")
         createProgram = try library.function("nvrtcCreateProgram")
         compileProgram = try library.function("nvrtcCompileProgram")
         getCubinSize = try library.function("nvrtcGetCUBINSize")

@@ -43,6 +43,12 @@ package struct SharedLibrary: @unchecked Sendable {
         return unsafeBitCast(symbol, to: Function.self)
     }
 
+    /// Opens files of the library's own folder that it will ask the loader for by name alone.
+    func openNeighbours(_ pattern: String) {
+        guard let slash = path.lastIndex(of: "/") else { return }
+        for file in Self.matches("\(path[..<slash])/\(pattern)") { _ = dlopen(file, RTLD_NOW | RTLD_GLOBAL) }
+    }
+
     /// Folders to look in; the empty string stands for the loader's own path.
     static func folders() -> [String] {
         var folders: [String] = []

@@ -14,6 +14,7 @@ struct GatedDeltaRuleReference: OperationReference {
     @_specialize(where S == Double)
     @_specialize(where S == Float)
     @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let arguments = DeltaRuleReferenceArguments(self, inputs)
         var output = ReferenceArray<S>(arguments.v.shape)
@@ -32,6 +33,7 @@ struct GatedDeltaRuleReference: OperationReference {
     @_specialize(where S == Double)
     @_specialize(where S == Float)
     @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -6,6 +6,7 @@ struct GatesReference: OperationReference {
     var strength = 1.0
 
     @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (a, b, aLog, dtBias) = (inputs[0], inputs[1], inputs[2], inputs[3])
         let heads = aLog.values.count
@@ -20,6 +21,7 @@ struct GatesReference: OperationReference {
     }
 
     @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

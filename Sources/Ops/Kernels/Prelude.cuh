@@ -258,19 +258,32 @@ DEVICE void unpack(Accumulator &left, Accumulator &right, const FragmentA &a) {
     right.at[2] = low_half(a.at[3]), right.at[3] = high_half(a.at[3]);
 }
 
+// Stores two neighbours, as far as they are within `columns`.
+template <bool PAIRS>
+DEVICE void store_pair(element *to, u32 packed, int columns) {
+    if (PAIRS) {
+        if (columns > 0) *(u32 *)to = packed;
+    } else {
+        if (columns > 0) to[0] = (element)packed;
+        if (columns > 1) to[1] = (element)(packed >> 16);
+    }
+}
+
 DEVICE u32 transposed_8x8(u32 matrix) {
     u32 result;
     asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(matrix));
     return result;
 }
 
-// Stores Cᵀ: element (m, n) of C goes to `to[n * stride + m]`, where n < rows and m < columns (even).
+// Stores Cᵀ: element (m, n) of C goes to `to[n * stride + m]`, where n < rows and m < columns. PAIRS: stride, columns
+// and the address are even.
+template <bool PAIRS>
 DEVICE void store_transposed(element *to, i64 stride, const Accumulator &c, int rows, int columns) {
     int g = lane_id() >> 2, t = lane_id() & 3;
     u32 upper = transposed_8x8(pack(c.at[0], c.at[1])), lower = transposed_8x8(pack(c.at[2], c.at[3]));
     if (g < rows) {
-        if (2 * t < columns) *(u32 *)(to + g * stride + 2 * t) = upper;
-        if (2 * t + 8 < columns) *(u32 *)(to + g * stride + 2 * t + 8) = lower;
+        store_pair<PAIRS>(to + g * stride + 2 * t, upper, columns - 2 * t);
+        store_pair<PAIRS>(to + g * stride + 2 * t + 8, lower, columns - 2 * t - 8);
     }
 }
 
@@ -284,17 +297,33 @@ struct FragmentB {
 };
 
 // A: columns 2t, 2t+1, 2t+8, 2t+9 of rows g (at 0,1,4,5) and g+8 (at 2,3,6,7). B: rows 2t, 2t+1, 2t+8, 2t+9, column g.
-DEVICE void multiply(Accumulator &c, const FragmentA &a, const FragmentB &b) {
-    int lane = lane_id(), g = lane >> 2, t = lane & 3;
+// A function of its own: kernels multiply hundreds of times, and inlined this took minutes to compile.
+static __device__ __noinline__ float4 multiply_call(float4 c, float4 a_low, float4 a_high, float4 b) {
+    int lane = lane_id(), row = lane & ~3, column = (lane & 3) * 8;
 #pragma unroll
-    for (int k = 0; k < 16; k++) {
-        int half = k >> 3, odd = k & 1, owner = (k & 7) >> 1;
-        float a0 = __shfl_sync(FULL_MASK, a.at[half * 4 + odd], g * 4 + owner);
-        float a1 = __shfl_sync(FULL_MASK, a.at[half * 4 + 2 + odd], g * 4 + owner);
-        float b0 = __shfl_sync(FULL_MASK, b.at[half * 2 + odd], 2 * t * 4 + owner);
-        float b1 = __shfl_sync(FULL_MASK, b.at[half * 2 + odd], (2 * t + 1) * 4 + owner);
-        c.at[0] += a0 * b0, c.at[1] += a0 * b1, c.at[2] += a1 * b0, c.at[3] += a1 * b1;
+    for (int half = 0; half < 2; half++) {
+        float4 a = half ? a_high : a_low;
+        float b_even = half ? b.z : b.x, b_odd = half ? b.w : b.y;
+#pragma unroll
+        for (int owner = 0; owner < 4; owner++) {
+            float a0 = __shfl_sync(FULL_MASK, a.x, row + owner), a1 = __shfl_sync(FULL_MASK, a.z, row + owner);
+            float b0 = __shfl_sync(FULL_MASK, b_even, column + owner);
+            float b1 = __shfl_sync(FULL_MASK, b_even, column + 4 + owner);
+            c.x += a0 * b0, c.y += a0 * b1, c.z += a1 * b0, c.w += a1 * b1;
+            a0 = __shfl_sync(FULL_MASK, a.y, row + owner), a1 = __shfl_sync(FULL_MASK, a.w, row + owner);
+            b0 = __shfl_sync(FULL_MASK, b_odd, column + owner);
+            b1 = __shfl_sync(FULL_MASK, b_odd, column + 4 + owner);
+            c.x += a0 * b0, c.y += a0 * b1, c.z += a1 * b0, c.w += a1 * b1;
+        }
     }
+    return c;
+}
+DEVICE void multiply(Accumulator &c, const FragmentA &a, const FragmentB &b) {
+    float4 sum = multiply_call(make_float4(c.at[0], c.at[1], c.at[2], c.at[3]),
+                               make_float4(a.at[0], a.at[1], a.at[2], a.at[3]),
+                               make_float4(a.at[4], a.at[5], a.at[6], a.at[7]),
+                               make_float4(b.at[0], b.at[1], b.at[2], b.at[3]));
+    c.at[0] = sum.x, c.at[1] = sum.y, c.at[2] = sum.z, c.at[3] = sum.w;
 }
 
 DEVICE FragmentA as_operand(const Accumulator &left, const Accumulator &right) {
@@ -346,6 +375,7 @@ DEVICE void unpack(Accumulator &left, Accumulator &right, const FragmentA &a) {
     for (int i = 0; i < 4; i++) left.at[i] = a.at[i], right.at[i] = a.at[4 + i];
 }
 
+template <bool PAIRS>
 DEVICE void store_transposed(element *to, i64 stride, const Accumulator &c, int rows, int columns) {
     int g = lane_id() >> 2, t = lane_id() & 3;
 #pragma unroll
@@ -356,3 +386,21 @@ DEVICE void store_transposed(element *to, i64 stride, const Accumulator &c, int 
 }
 
 #endif
+
+// Stores C: element (m, n) of C goes to `to[m * stride + n]`, where m < rows and n < columns.
+template <bool PAIRS>
+DEVICE void store_rows(element *to, i64 stride, const Accumulator &c, int rows, int columns) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        int m = g + half * 8;
+        if (m >= rows) continue;
+        element *row = to + m * stride + 2 * t;
+#if ELEMENT_BFLOAT16
+        store_pair<PAIRS>(row, pack(c.at[2 * half], c.at[2 * half + 1]), columns - 2 * t);
+#else
+        if (2 * t < columns) row[0] = c.at[2 * half];
+        if (2 * t + 1 < columns) row[1] = c.at[2 * half + 1];
+#endif
+    }
+}

@@ -1,0 +1,327 @@
+"""The CUDA kernels of the gated delta rule against a float64 recurrence, and their times beside flash-linear-attention.
+
+Works from the kernel sources alone, without the Swift package: compiles them with CuPy's NVRTC, launches them on
+PyTorch tensors. Needs torch and cupy; the timing part needs flash-linear-attention for the peer.
+
+usage: python gated_delta_rule_cuda.py SOURCES/Ops check|time|peer [results.json]
+"""
+import json
+import os
+import sys
+import time
+
+import cupy
+import torch
+
+C = 64
+OPS = sys.argv[1]
+
+
+def text(*paths):
+    return "".join(open(os.path.join(OPS, path)).read() for path in paths)
+
+
+class Kernels:
+    """One specialisation of all sources."""
+
+    cache = {}
+
+    def __init__(self, dtype, K, V, groups, warps=None, stages=None, backward_stages=None):
+        self.dtype, self.K, self.V, self.groups = dtype, K, V, groups
+        bf16 = dtype == torch.bfloat16
+        self.size = 2 if bf16 else 4
+        self.pad = 16 // self.size
+        self.key_tile = (K + 15) // 16 * 16
+        self.warps = warps or (8 if bf16 and V > 64 else 4)
+        self.stages = stages or (2 if bf16 else 1)
+        self.suffix = "_bfloat16" if bf16 else "_float32"
+        self.modules = {}
+        self.options = (
+            "--std=c++17", "-default-device", f"-DELEMENT_BFLOAT16={int(bf16)}", f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}",
+            f"-DGROUPS={groups}", f"-DVALUE_WARPS={self.warps}", f"-DSTAGES={self.stages}")
+        pitch = self.key_tile + self.pad
+        values = 16 * self.warps + self.pad
+        chunk = C + self.pad
+        self.scan_bytes = self.stages * ((2 * C * pitch + C * values + 2 * C * chunk) * self.size + 5 * C * 4)
+        self.state_bytes = self.stages * ((C * pitch + C * values) * self.size + 5 * C * 4)
+        self.prepare_bytes = max(2 * C * pitch * self.size, (2 * C + C) * (C + 4) * 4)
+        tiles = (self.key_tile + 127) // 128
+        tile = (self.key_tile // 16 + tiles - 1) // tiles * 16
+        self.key_tiles = tiles
+        self.value_tiles = (V + 16 * self.warps - 1) // (16 * self.warps)
+        stage = (3 * C * chunk + 2 * 64 * (tile + self.pad)) * self.size
+        self.gradient_bytes = 2 * C * (tile + self.pad) * self.size + self.stages * stage + (5 * C + 8 * C + 4) * 4
+
+    def __getitem__(self, name):
+        file = {"chunk_table": "prepare", "forward_prepare": "prepare", "forward_scan": "scan", "backward_scan": "scan",
+                "backward_states": "scan", "backward_gradients": "gradients", "backward_decay": "gradients",
+                "step": "step"}[name]
+        key = (file, self.options)
+        if key not in Kernels.cache:
+            folder = "GatedDeltaRule/"
+            source = text("Kernels/Prelude.cuh", folder + "chunk.cuh", folder + file + ".cu")
+            Kernels.cache[key] = cupy.RawModule(code=source, options=self.options, backend="nvrtc")
+        kernel = Kernels.cache[key].get_function("gated_delta_rule_" + name + self.suffix)
+        return kernel
+
+    def launch(self, name, blocks, threads, shared, *arguments):
+        kernel = self[name]
+        if shared > 48 << 10:
+            kernel.max_dynamic_shared_size_bytes = shared
+        values = []
+        for a in arguments:
+            if a is None:
+                values.append(cupy.uint64(0))
+            elif torch.is_tensor(a):
+                values.append(cupy.uint64(a.data_ptr()))
+            elif isinstance(a, int):
+                values.append(cupy.int32(a))
+            else:
+                values.append(a)
+        with cupy.cuda.Stream.from_external(torch.cuda.current_stream()):
+            kernel((blocks,), (threads,), tuple(values), shared_mem=shared)
+
+
+def poison(*shape, dtype=torch.float32):
+    return torch.full(shape, float("nan"), device="cuda", dtype=dtype)
+
+
+class Run:
+    """Forward and backward on [B, T, H, K] tensors, as the package does them."""
+
+    def __init__(self, kernels, q, k, v, g, beta, h0=None, cu=None, scale=None):
+        self.kernels, self.q, self.k, self.v, self.g, self.beta, self.h0, self.cu = kernels, q, k, v, g, beta, h0, cu
+        self.B, self.T, self.H, self.K = q.shape
+        self.HV, self.V = v.shape[2:]
+        self.N = len(cu) - 1 if cu is not None else self.B
+        self.tokens = self.B * self.T
+        self.capacity = self.B * ((self.T + C - 1) // C) if cu is None else (self.T + C - 1) // C + self.N
+        self.scale = cupy.float32(scale or self.K ** -0.5)
+        slots = self.capacity * self.HV
+        dtype = q.dtype
+        self.chunks = torch.empty(self.capacity, 4, device="cuda", dtype=torch.int32)
+        self.first = torch.empty(self.N + 1, device="cuda", dtype=torch.int32)
+        self.inverse = poison(slots, C, C, dtype=dtype)
+        self.scores = poison(slots, C, C, dtype=dtype)
+        self.gates = poison(slots, 5, C)
+        self.o = poison(*v.shape, dtype=dtype)
+        self.u = poison(*v.shape, dtype=dtype)
+        self.ht = poison(self.N, self.HV, self.K, self.V)
+
+    def forward(self, training=True):
+        n = self.kernels
+        n.launch("chunk_table", 1, 256, 0, self.chunks, self.first, self.cu, self.N, self.T, self.capacity)
+        n.launch("forward_prepare", self.capacity * self.HV, 128, n.prepare_bytes, self.inverse, self.scores, self.gates,
+                 self.q, self.k, self.g, self.beta, self.chunks, self.HV, self.scale)
+        n.launch("forward_scan", self.N * self.HV * n.value_tiles, 32 * n.warps, n.scan_bytes, self.o,
+                 self.u if training else None, self.ht, self.q, self.k, self.v, self.inverse, self.scores, self.gates,
+                 self.h0, self.chunks, self.first, self.HV, self.scale)
+
+    def prepare_backward(self):
+        slots = self.capacity * self.HV
+        dtype = self.q.dtype
+        self.states = poison(slots, self.V, self.K, dtype=dtype)
+        self.dstates = poison(slots, self.V, self.K, dtype=dtype)
+        self.dq, self.dk = torch.full_like(self.q, float("nan")), torch.full_like(self.k, float("nan"))
+        self.dv = torch.full_like(self.v, float("nan"))
+        self.dbeta = poison(*self.beta.shape)
+        self.db = poison(self.kernels.key_tiles, *self.beta.shape)
+        self.dg = poison(*self.beta.shape)
+        self.dh0 = poison(self.N, self.HV, self.K, self.V)
+
+    def backward(self, do, dht=None, parts=("states", "scan", "gradients", "decay")):
+        n = self.kernels
+        grid = self.N * self.HV * n.value_tiles
+        if "states" in parts:
+            n.launch("backward_states", grid, 32 * n.warps, n.state_bytes, self.states, self.k, self.u, self.gates,
+                     self.h0, self.chunks, self.first, self.HV)
+        if "scan" in parts:
+            n.launch("backward_scan", grid, 32 * n.warps, n.scan_bytes, self.dv, self.dstates, self.dh0, self.q, self.k,
+                     do, self.inverse, self.scores, self.gates, dht, self.chunks, self.first, self.HV, self.scale)
+        tokens = cupy.int64(self.tokens)
+        if "gradients" in parts:
+            n.launch("backward_gradients", self.capacity * self.H * n.key_tiles, 256, n.gradient_bytes, self.dq, self.dk,
+                     self.dbeta, self.db, self.q, self.k, self.u, do, self.dv, self.states, self.dstates, self.gates,
+                     self.chunks, self.H, tokens, self.scale)
+        if "decay" in parts:
+            n.launch("backward_decay", self.capacity * self.HV, 64, 0, self.dg, self.db, self.chunks, self.HV, tokens)
+
+
+def naive(q, k, v, g, beta, h0, cu, scale):
+    """The recurrence, token by token, in float64."""
+    B, T, H, K = q.shape
+    HV, V = v.shape[2:]
+    q, k = q.repeat_interleave(HV // H, 2), k.repeat_interleave(HV // H, 2)
+    bounds = cu.tolist() if cu is not None else None
+    outs, finals = [], []
+    sequences = [(b, 0, T) for b in range(B)] if bounds is None else [
+        (0, bounds[i], bounds[i + 1]) for i in range(len(bounds) - 1)]
+    for n, (b, start, end) in enumerate(sequences):
+        S = h0[n]
+        for t in range(start, end):
+            S = S * g[b, t].exp()[:, None, None]
+            u = beta[b, t][:, None] * (v[b, t] - torch.einsum("hk,hkv->hv", k[b, t], S))
+            S = S + torch.einsum("hk,hv->hkv", k[b, t], u)
+            outs.append(scale * torch.einsum("hk,hkv->hv", q[b, t], S))
+        finals.append(S)
+    return torch.stack(outs).reshape(B, T, HV, V), torch.stack(finals)
+
+
+def draw(B, T, H, HV, K, V, dtype, decay="usual", beta_scale=1.0, N=None, seed=0):
+    torch.manual_seed(seed)
+    normal = lambda *s: torch.randn(*s, device="cuda", dtype=torch.float64)
+    q, k = (torch.nn.functional.normalize(normal(B, T, H, K), dim=-1).to(dtype) for _ in range(2))
+    v = normal(B, T, HV, V).to(dtype)
+    if decay == "usual":
+        g = torch.nn.functional.logsigmoid(normal(B, T, HV) + 3)
+    elif decay == "strong":
+        g = -16 * torch.nn.functional.softplus(3 * normal(B, T, HV) - 3)
+    else:
+        g = torch.zeros(B, T, HV, device="cuda", dtype=torch.float64)
+    beta = beta_scale * torch.sigmoid(normal(B, T, HV))
+    h0 = 0.3 * normal(N or B, HV, K, V)
+    return q, k, v, g.float(), beta.float(), h0.float()
+
+
+def check():
+    worst = 0.0
+    f32, bf16 = torch.float32, torch.bfloat16
+    cases = [(f32, 2, 100, 2, 2, 16, 32, "usual", 1, None)]
+    for dtype in (f32, bf16):
+        cases += [
+            (dtype, 1, 1, 2, 2, 64, 64, "usual", 1, None), (dtype, 1, 63, 1, 3, 64, 64, "usual", 1, None),
+            (dtype, 3, 64, 1, 1, 64, 64, "strong", 1, None), (dtype, 1, 65, 2, 4, 128, 128, "usual", 2, None),
+            (dtype, 2, 257, 1, 1, 128, 128, "none", 1, None), (dtype, 1, 200, 1, 2, 96, 192, "usual", 1, None),
+            (dtype, 1, 130, 1, 1, 200, 400, "usual", 1, None), (dtype, 1, 257, 1, 1, 256, 512, "usual", 1, None),
+            (dtype, 1, 130, 1, 1, 192, 384, "strong", 1, None), (dtype, 1, 100, 1, 2, 128, 256, "usual", 1, None),
+            (dtype, 1, 300, 2, 2, 128, 128, "usual", 1, [0, 5, 5, 69, 197, 300]), (dtype, 1, 70, 2, 2, 24, 40, "usual", 1, None),
+            (dtype, 1, 70, 1, 3, 5, 7, "usual", 1, None),
+        ]
+    only = os.environ.get("CASES")
+    for number, (dtype, B, T, H, HV, K, V, decay, beta_scale, bounds) in enumerate(cases):
+        if only and str(number) not in only.split(","):
+            continue
+        N = len(bounds) - 1 if bounds else B
+        cu = torch.tensor(bounds, device="cuda", dtype=torch.int32) if bounds else None
+        ins = draw(B, T, H, HV, K, V, dtype, decay, beta_scale, N)
+        if number % 3 == 0:
+            ins[4][0, T // 2, 0] = 0.0
+        double = [x.double().requires_grad_() for x in ins]
+        o, ht = naive(*double, cu, K ** -0.5)
+        do = torch.randn_like(o).to(dtype)
+        dht = torch.randn_like(ht).float()
+        grads = torch.autograd.grad((o * do.double()).sum() + (ht * dht.double()).sum(), double)
+        started = time.time()
+        run = Run(Kernels(dtype, K, V, HV // H), *ins[:5], ins[5], cu)
+        run.forward()
+        run.prepare_backward()
+        run.backward(do, dht)
+        torch.cuda.synchronize()
+        pairs = dict(o=(run.o, o), ht=(run.ht, ht), dq=(run.dq, grads[0]), dk=(run.dk, grads[1]), dv=(run.dv, grads[2]),
+                     dg=(run.dg, grads[3]), dbeta=(run.dbeta, grads[4]), dh0=(run.dh0, grads[5]))
+        budgets = dict(o=5e-3, ht=5e-3, dq=8e-3, dk=8e-3, dv=8e-3, dg=2e-2, dbeta=2e-2, dh0=8e-3)
+        floats = dict(o=1e-5, ht=1e-5, dq=1e-5, dk=1e-5, dv=1e-5, dg=3e-5, dbeta=3e-5, dh0=1e-5)
+        line, bad = [], False
+        for name, (ours, exact) in pairs.items():
+            error = ((ours.double() - exact).norm() / exact.norm().clamp_min(1e-30)).item()
+            budget = (budgets if dtype == bf16 else floats)[name]
+            share = error / budget
+            bad |= not share <= 1
+            worst = max(worst, share)
+            line.append(f"{name} {error:.1e}{'' if share <= 1 else '!'}")
+        first = [x.clone() for x, _ in pairs.values()]
+        run.forward()
+        run.backward(do, dht)
+        same = all(torch.equal(a, b) for a, (b, _) in zip(first, pairs.values()))
+        print(f"{number:2} {'ok ' if not bad and same else 'BAD'} {str(dtype)[6:]:8} {B}x{T} {H}/{HV} {K}/{V} {decay:6}",
+              " ".join(line), "" if same else "NOT DETERMINISTIC", f"{time.time() - started:.1f}s", flush=True)
+        if V % 2 == 0 and bounds is None and T == 1:
+            ht = torch.full_like(run.ht, float("nan"))
+            out = torch.full_like(run.o, float("nan"))
+            run.kernels.launch("step", B * HV * ((V + 31) // 32), 128, 0, out, ht, *ins, HV, run.scale)
+            print("   step o", ((out.double() - o).norm() / o.norm()).item(), "ht",
+                  ((ht.double() - run.ht.double()).norm() / ht.double().norm()).item())
+
+
+SHAPES = [(8, 4096, 16, 16, 128, 128), (1, 32768, 16, 16, 128, 128), (8, 4096, 16, 32, 128, 128),
+          (8, 4096, 8, 8, 128, 256), (8, 4096, 6, 6, 256, 512), (1, 8192, 8, 8, 128, 128)]
+
+
+def timing(variants):
+    from triton.testing import do_bench
+    median = lambda fn: do_bench(fn, warmup=50, rep=150, return_mode="median")
+    x = torch.randn(1 << 29, device="cuda", dtype=torch.bfloat16)
+    y = torch.empty_like(x)
+    print(f"copy {4 * x.numel() / median(lambda: y.copy_(x)) / 1e9:.2f} TB/s", flush=True)
+    del x, y
+    results = []
+    for shape in SHAPES:
+        B, T, H, HV, K, V = shape
+        ins = draw(B, T, H, HV, K, V, torch.bfloat16)
+        do = torch.randn_like(ins[2])
+        for variant in variants:
+            try:
+                run = Run(Kernels(torch.bfloat16, K, V, HV // H, **variant), *ins[:5], None)
+                run.forward()
+                run.prepare_backward()
+                run.backward(do)
+                n = run.kernels
+                row = dict(shape=shape, variant=variant, forward=median(lambda: run.forward(False)),
+                           forward_training=median(lambda: run.forward(True)), backward=median(lambda: run.backward(do)))
+                for part in ("states", "scan", "gradients", "decay"):
+                    row[part] = median(lambda: run.backward(do, parts=(part,)))
+                prepare = lambda: n.launch(
+                    "forward_prepare", run.capacity * HV, 128, n.prepare_bytes, run.inverse, run.scores, run.gates,
+                    run.q, run.k, run.g, run.beta, run.chunks, HV, run.scale)
+                row["prepare"] = median(prepare)
+                results.append(row)
+                print(shape, variant, " ".join(f"{k} {v:.3f}" for k, v in row.items() if isinstance(v, float)), flush=True)
+                del run
+            except Exception as error:
+                print(shape, variant, "FAIL", repr(error)[:300], flush=True)
+        del ins, do
+        torch.cuda.empty_cache()
+    return results
+
+
+def peer():
+    os.environ["FLA_FLASH_QLA"] = "0"
+    from triton.testing import do_bench
+    from fla.ops.common import chunk_o
+    from fla.ops.gated_delta_rule import chunk_gated_delta_rule
+    # flash-linear-attention refuses its backward under Triton 3.4–3.7.0 on Hopper, where its gradients come out wrong.
+    # Times only are taken here.
+    chunk_o.TRITON_ABOVE_3_7_1 = True
+    median = lambda fn: do_bench(fn, warmup=50, rep=150, return_mode="median")
+    results = []
+    for shape in SHAPES:
+        B, T, H, HV, K, V = shape
+        ins = draw(B, T, H, HV, K, V, torch.bfloat16)
+        leaves = [x.detach().requires_grad_() for x in ins[:5]]
+        do = torch.randn_like(ins[2])
+        run = Run(Kernels(torch.bfloat16, K, V, HV // H), *ins[:5], None)
+        run.forward()
+        with torch.no_grad():
+            o = chunk_gated_delta_rule(*leaves)[0]
+            forward = median(lambda: chunk_gated_delta_rule(*leaves))
+        o2 = chunk_gated_delta_rule(*leaves)[0]
+        backward = median(lambda: torch.autograd.grad(o2, leaves, do, retain_graph=True))
+        difference = ((o.float() - run.o.float()).norm() / o.float().norm()).item()
+        results.append(dict(shape=shape, forward=forward, backward=backward, difference=difference))
+        print("FLA", shape, f"forward {forward:.3f} backward {backward:.3f} difference to ours {difference:.1e}", flush=True)
+        del ins, leaves, do, run, o, o2
+        torch.cuda.empty_cache()
+    return results
+
+
+if __name__ == "__main__":
+    print(torch.cuda.get_device_name(), torch.__version__, "NVRTC", cupy.cuda.nvrtc.getVersion(), flush=True)
+    out = {}
+    if "check" in sys.argv[2]:
+        check()
+    if "time" in sys.argv[2]:
+        out["ours"] = timing([{}] + json.loads(os.environ.get("VARIANTS", "[]")))
+    if "peer" in sys.argv[2]:
+        out["fla"] = peer()
+    if len(sys.argv) > 3:
+        json.dump(out, open(sys.argv[3], "w"))

@@ -1,0 +1,113 @@
+// Shared by the chunkwise kernels: tile sizes, the table of chunks, gate arrays, states between registers and memory.
+//
+// A chunk is CHUNK consecutive tokens of one sequence; the last one of a sequence may be shorter, its missing rows are
+// zero. "Slot" = chunk · value heads + value head. Tensors of tokens are [tokens, heads, dim] over all sequences.
+//
+// KEY_DIM, VALUE_DIM, GROUPS (value heads a key head), VALUE_WARPS and STAGES are given at compile time.
+
+constexpr int CHUNK = 64;
+constexpr int PAD = 16 / (int)sizeof(element);  // shifts each tile row by 16 bytes: no bank conflicts in ldmatrix
+constexpr int KEY_TILE = (KEY_DIM + 15) / 16 * 16;
+constexpr int KEY_PITCH = KEY_TILE + PAD;
+constexpr int VALUE_TILE = 16 * VALUE_WARPS;  // value columns of one block; a warp owns 16 of them
+constexpr int VALUE_TILES = (VALUE_DIM + VALUE_TILE - 1) / VALUE_TILE;
+constexpr int VALUE_PITCH = VALUE_TILE + PAD;
+constexpr int CHUNK_PITCH = CHUNK + PAD;
+constexpr int SCAN_THREADS = 32 * VALUE_WARPS;
+constexpr bool KEY_ALIGNED = KEY_DIM * sizeof(element) % 16 == 0;
+constexpr bool VALUE_ALIGNED = VALUE_DIM * sizeof(element) % 16 == 0;
+constexpr bool KEY_PAIRS = KEY_DIM % 2 == 0;
+constexpr bool VALUE_PAIRS = VALUE_DIM % 2 == 0;
+
+// One entry of the table of chunks; rows 0 marks an entry that is not used.
+struct Chunk {
+    int token, rows, sequence, padding;
+};
+
+// Per slot five arrays of CHUNK floats: b, what float32 leaves of it, e^b, e^(b_last − b), β. Sums of strong decays are
+// in the hundreds while their differences matter to 1e-6: hence b in two floats.
+constexpr int GATES = 5 * CHUNK;
+
+DEVICE float exponential(float x) {
+#if ELEMENT_BFLOAT16
+    return __expf(x);
+#else
+    return expf(x);
+#endif
+}
+
+// G_ij = e^(b_i − b_j) for i ≥ j, else 0.
+DEVICE float decay_between(const float *cumulative, int i, int j) {
+    float difference = (cumulative[i] - cumulative[j]) + (cumulative[CHUNK + i] - cumulative[CHUNK + j]);
+    return i >= j ? exponential(difference) : 0.0f;
+}
+
+DEVICE const float *gate_decay(const float *gates) { return gates + 2 * CHUNK; }
+DEVICE const float *gate_rest(const float *gates) { return gates + 3 * CHUNK; }
+DEVICE const float *gate_strength(const float *gates) { return gates + 4 * CHUNK; }
+
+// Sᵀ of one warp: 16 value columns as rows, all key dims as columns.
+struct State {
+    Accumulator at[KEY_TILE / 8];
+};
+
+// From `state` [K, V] in float32, value column `column` on; zero where null or outside.
+DEVICE void load_state(State &s, const float *state, int column) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+#pragma unroll
+    for (int n = 0; n < KEY_TILE / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            int key = n * 8 + 2 * t + (i & 1), value = column + g + (i >> 1) * 8;
+            bool inside = state && key < KEY_DIM && value < VALUE_DIM;
+            s.at[n].at[i] = inside ? state[key * VALUE_DIM + value] : 0.0f;
+        }
+}
+
+// To `state` [K, V] in float32.
+DEVICE void store_state(const State &s, float *state, int column) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+#pragma unroll
+    for (int n = 0; n < KEY_TILE / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            int key = n * 8 + 2 * t + (i & 1), value = column + g + (i >> 1) * 8;
+            if (key < KEY_DIM && value < VALUE_DIM) state[key * VALUE_DIM + value] = s.at[n].at[i];
+        }
+}
+
+// To scratch [V, K] as elements: what the gradient kernel multiplies with.
+DEVICE void store_scratch_state(const State &s, element *state, int column) {
+#pragma unroll
+    for (int n = 0; n < KEY_TILE / 8; n++)
+        store_rows<KEY_PAIRS>(state + (i64)column * KEY_DIM + n * 8, KEY_DIM, s.at[n], VALUE_DIM - column,
+                              KEY_DIM - n * 8);
+}
+
+DEVICE void scale_state(State &s, float factor) {
+#pragma unroll
+    for (int n = 0; n < KEY_TILE / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) s.at[n].at[i] *= factor;
+}
+
+// Multiplies columns n·8 … n·8+7 of a tile by a factor each (rows of the chunk are columns of the transposed tiles).
+DEVICE void scale_columns(Accumulator &c, const float *factors, int n) {
+    float2 f = *(const float2 *)(factors + n * 8 + 2 * (lane_id() & 3));
+    c.at[0] *= f.x, c.at[1] *= f.y, c.at[2] *= f.x, c.at[3] *= f.y;
+}
+
+// Sᵀ += left · right, left 16 × 16 rows of the chunk from `step * 16` on, right a tile [CHUNK][KEY_PITCH].
+DEVICE void update_state(State &s, const FragmentA &left, const element *right, int step) {
+#pragma unroll
+    for (int n = 0; n < KEY_TILE / 16; n++) {
+        FragmentB b0, b1;
+        load_b_transposed<KEY_PITCH>(b0, b1, right, n * 16, step * 16);
+        multiply(s.at[2 * n], left, b0);
+        multiply(s.at[2 * n + 1], left, b1);
+    }
+}
+
+DEVICE void load_gates(float *tile, const float *gates) {
+    for (int i = threadIdx.x; i < GATES / 4; i += SCAN_THREADS) copy_async(tile + i * 4, gates + i * 4, true);
+}

@@ -1,0 +1,215 @@
+// Before the scans, for every chunk and value head by itself:
+//   b_i = Σ_{m ≤ i} g_m,  G_ij = e^(b_i − b_j) for i ≥ j
+//   A = (I + strictly lower (β_i k_i·k_j))⁻¹,  inverse = G ⊙ A,  scores = s · G ⊙ (Q Kᵀ)
+// The inverse is gate-free, so its entries are at most β; all of it is float32. Sixteen-row diagonal blocks by forward
+// substitution, one thread a column, then merged twice: [A1 0; −A2 L21 A1, A2].
+
+// Fills the table of chunks for sequences of `length` tokens each, or packed ones with `boundaries` [sequences + 1].
+KERNEL(gated_delta_rule_chunk_table)
+(Chunk *chunks, int *first_chunk, const int *boundaries, int sequences, int length, int capacity) {
+    __shared__ int counts[256];
+    __shared__ int carry;
+    if (threadIdx.x == 0) carry = 0;
+    __syncthreads();
+    for (int base = 0; base < sequences; base += 256) {
+        int n = base + threadIdx.x;
+        int start = 0, rows = 0;
+        if (n < sequences) {
+            start = boundaries ? boundaries[n] : n * length;
+            rows = boundaries ? boundaries[n + 1] - start : length;
+        }
+        int count = (rows + CHUNK - 1) / CHUNK;
+        counts[threadIdx.x] = count;
+        __syncthreads();
+        for (int step = 1; step < 256; step *= 2) {
+            int add = threadIdx.x >= step ? counts[threadIdx.x - step] : 0;
+            __syncthreads();
+            counts[threadIdx.x] += add;
+            __syncthreads();
+        }
+        int first = carry + counts[threadIdx.x] - count;
+        if (n < sequences) {
+            first_chunk[n] = first;
+            for (int c = 0; c < count; c++)
+                if (first + c < capacity)
+                    chunks[first + c] = {start + c * CHUNK, min(CHUNK, rows - c * CHUNK), n, 0};
+        }
+        __syncthreads();
+        if (threadIdx.x == 255) carry += counts[255];
+        __syncthreads();
+    }
+    if (threadIdx.x == 0) first_chunk[sequences] = carry;
+    for (int c = carry + threadIdx.x; c < capacity; c += 256) chunks[c] = {0, 0, 0, 0};
+}
+
+constexpr int SOLVE_PITCH = CHUNK + 4;
+
+// to[16·…] = sign · left · right, SIZE × SIZE, by `threads` threads of which this is number `thread`.
+template <int SIZE, int THREADS>
+DEVICE void multiply_block(float *to, const float *left, const float *right, float sign, int thread) {
+    constexpr int OUTPUTS = SIZE * SIZE / THREADS;  // 4 or 8: rows of 4 columns
+    constexpr int ROWS = OUTPUTS / 4;
+    int row = thread / (SIZE / 4) * ROWS, column = thread % (SIZE / 4) * 4;
+    float sum[ROWS][4] = {};
+#pragma unroll 4
+    for (int k = 0; k < SIZE; k++) {
+        float4 r = *(const float4 *)(right + k * SOLVE_PITCH + column);
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            float l = left[(row + i) * SOLVE_PITCH + k];
+            sum[i][0] += l * r.x, sum[i][1] += l * r.y, sum[i][2] += l * r.z, sum[i][3] += l * r.w;
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < ROWS; i++)
+        *(float4 *)(to + (row + i) * SOLVE_PITCH + column) =
+            make_float4(sign * sum[i][0], sign * sum[i][1], sign * sum[i][2], sign * sum[i][3]);
+}
+
+// inverse = (I + lower)⁻¹ in place of zeros; `lower` loses what lies above the blocks already merged.
+DEVICE void invert(float *inverse, float *lower, float *scratch) {
+    int thread = threadIdx.x;
+    if (thread < CHUNK) {
+        int block = thread / 16 * 16, column = thread % 16;
+        float x[16];
+#pragma unroll
+        for (int i = 0; i < 16; i++) {
+            float sum = 0;
+#pragma unroll
+            for (int m = 0; m < i; m++) sum += lower[(block + i) * SOLVE_PITCH + block + m] * x[m];
+            x[i] = i == column ? 1.0f : i < column ? 0.0f : -sum;
+        }
+#pragma unroll
+        for (int i = 0; i < 16; i++) inverse[(block + i) * SOLVE_PITCH + block + column] = x[i];
+    }
+    __syncthreads();
+    {
+        int pair = thread / 64 * 32, local = thread % 64;
+        float *product = scratch + pair * SOLVE_PITCH;
+        multiply_block<16, 64>(product, lower + (pair + 16) * SOLVE_PITCH + pair, inverse + pair * SOLVE_PITCH + pair,
+                               1.0f, local);
+        __syncthreads();
+        multiply_block<16, 64>(inverse + (pair + 16) * SOLVE_PITCH + pair,
+                               inverse + (pair + 16) * SOLVE_PITCH + pair + 16, product, -1.0f, local);
+        __syncthreads();
+    }
+    multiply_block<32, 128>(scratch, lower + 32 * SOLVE_PITCH, inverse, 1.0f, thread);
+    __syncthreads();
+    multiply_block<32, 128>(inverse + 32 * SOLVE_PITCH, inverse + 32 * SOLVE_PITCH + 32, scratch, -1.0f, thread);
+    __syncthreads();
+}
+
+// Grid: one block of 128 threads a slot. Shared: two tiles [CHUNK][KEY_PITCH], or two matrices [CHUNK][SOLVE_PITCH]
+// and one of half the rows in their place.
+KERNEL(gated_delta_rule_forward_prepare)
+(element *inverse, element *scores, float *gates, const element *q, const element *k, const float *log_decay,
+ const float *beta, const Chunk *chunks, int value_heads, float scale) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    __shared__ float cumulative[2 * CHUNK], strength[CHUNK];
+    element *q_tile = (element *)shared, *k_tile = q_tile + CHUNK * KEY_PITCH;
+    int slot = blockIdx.x, head = slot % value_heads, key_heads = value_heads / GROUPS;
+    Chunk chunk = chunks[slot / value_heads];
+    if (chunk.rows == 0) return;
+    int warp = threadIdx.x >> 5, lane = lane_id(), g = lane >> 2, t = lane & 3;
+
+    i64 key_offset = ((i64)chunk.token * key_heads + head / GROUPS) * KEY_DIM;
+    load_tile<CHUNK, KEY_TILE, KEY_PITCH, 128, KEY_ALIGNED>(q_tile, q + key_offset, (i64)key_heads * KEY_DIM,
+                                                            chunk.rows, KEY_DIM);
+    load_tile<CHUNK, KEY_TILE, KEY_PITCH, 128, KEY_ALIGNED>(k_tile, k + key_offset, (i64)key_heads * KEY_DIM,
+                                                            chunk.rows, KEY_DIM);
+    copy_commit();
+
+    // Gates, while the tiles arrive. Missing rows repeat the last sum and write nothing. β = 0 is taken as 1e-15:
+    // nothing is written to the state that float32 would notice, and ∂β stays a quotient of what was stored.
+    if (warp == 0) {
+        double first = 0, second = 0;
+        if (log_decay) {
+            const float *from = log_decay + (i64)chunk.token * value_heads + head;
+            if (2 * lane < chunk.rows) first = from[(i64)(2 * lane) * value_heads];
+            if (2 * lane + 1 < chunk.rows) second = from[(i64)(2 * lane + 1) * value_heads];
+        }
+        double sum = first + second;
+#pragma unroll
+        for (int step = 1; step < 32; step *= 2) {
+            double below = __shfl_up_sync(FULL_MASK, sum, step);
+            if (lane >= step) sum += below;
+        }
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            double b = i ? sum : sum - second;
+            cumulative[2 * lane + i] = (float)b;
+            cumulative[CHUNK + 2 * lane + i] = (float)(b - (float)b);
+        }
+    } else if (warp == 1) {
+#pragma unroll
+        for (int i = lane; i < CHUNK; i += 32) {
+            float value = 0;
+            if (i < chunk.rows) value = beta ? fmaxf(beta[(i64)(chunk.token + i) * value_heads + head], 1e-15f) : 1.0f;
+            strength[i] = value;
+        }
+    }
+    copy_wait<0>();
+    __syncthreads();
+    if (threadIdx.x < CHUNK) {
+        float *out = gates + (i64)slot * GATES + threadIdx.x;
+        out[0] = cumulative[threadIdx.x];
+        out[CHUNK] = cumulative[CHUNK + threadIdx.x];
+        out[2 * CHUNK] = exponential(cumulative[threadIdx.x]);
+        out[3 * CHUNK] = decay_between(cumulative, CHUNK - 1, threadIdx.x);
+        out[4 * CHUNK] = strength[threadIdx.x];
+    }
+
+    // Sixteen rows a warp: K Kᵀ and Q Kᵀ, the column blocks that are not wholly above the diagonal.
+    Accumulator kk[8], qk[8];
+#pragma unroll
+    for (int n = 0; n < 8; n++) clear(kk[n]), clear(qk[n]);
+#pragma unroll 2
+    for (int step = 0; step < KEY_TILE / 16; step++) {
+        FragmentA from_k = load_a<KEY_PITCH>(k_tile, warp * 16, step * 16);
+        FragmentA from_q = load_a<KEY_PITCH>(q_tile, warp * 16, step * 16);
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+            if (n > warp) continue;
+            FragmentB b0, b1;
+            load_b<KEY_PITCH>(b0, b1, k_tile, n * 16, step * 16);
+            multiply(kk[2 * n], from_k, b0);
+            multiply(kk[2 * n + 1], from_k, b1);
+            multiply(qk[2 * n], from_q, b0);
+            multiply(qk[2 * n + 1], from_q, b1);
+        }
+    }
+    __syncthreads();
+
+    float *lower = (float *)shared, *solved = lower + CHUNK * SOLVE_PITCH, *scratch = solved + CHUNK * SOLVE_PITCH;
+    element *scores_out = scores + (i64)slot * CHUNK * CHUNK;
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            int row = warp * 16 + g + (i >> 1) * 8, column = n * 8 + 2 * t + (i & 1);
+            lower[row * SOLVE_PITCH + column] = row > column ? strength[row] * kk[n].at[i] : 0.0f;
+            solved[row * SOLVE_PITCH + column] = 0.0f;
+            qk[n].at[i] = row >= column ? scale * decay_between(cumulative, row, column) * qk[n].at[i] : 0.0f;
+        }
+        store_rows<true>(scores_out + warp * 16 * CHUNK + n * 8, CHUNK, qk[n], 16, 8);
+    }
+    __syncthreads();
+    invert(solved, lower, scratch);
+
+    element *inverse_out = inverse + (i64)slot * CHUNK * CHUNK;
+#pragma unroll 4
+    for (int i = threadIdx.x * 4; i < CHUNK * CHUNK; i += 128 * 4) {
+        int row = i / CHUNK, column = i % CHUNK;
+        __align__(16) element out[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            float decay = decay_between(cumulative, row, column + j);
+            from_float(&out[j], row >= column + j ? decay * solved[row * SOLVE_PITCH + column + j] : 0.0f);
+        }
+#if ELEMENT_BFLOAT16
+        *(uint2 *)(inverse_out + i) = *(uint2 *)out;
+#else
+        *(float4 *)(inverse_out + i) = *(float4 *)out;
+#endif
+    }
+}
