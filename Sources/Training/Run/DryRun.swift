@@ -13,7 +13,7 @@ struct DryRun {
         get throws {
             let size = ModelSize(configuration)
             var lines = [try recipe.resolved(), "parameters"]
-            for (name, count) in size.parts where count > 0 { lines.append(row(name, count)) }
+            for part in size.parts where part.count > 0 { lines.append(row(part.name, part.count)) }
             lines.append(row("all", size.parameters))
             let microBatch = recipe.data.batch * recipe.data.length
             let activations = size.activationBytes(tokens: microBatch, recompute: recipe.training.recompute)
