@@ -1,5 +1,6 @@
 /// One optimiser step: forward and backward of each micro-batch, then the update.
 import GDNAutograd
+import GDNCUDABackend
 import GDNData
 import GDNOps
 import GDNTensor
@@ -91,7 +92,7 @@ extension BackendTransfer {
     fileprivate func upload(_ values: [Int32], _ shape: Shape) throws -> Tensor {
         switch backend {
         case .cpu(let cpu): return cpu.tensor(values, shape)
-        case .cuda: throw BackendError("upload: not implemented on \(backend.device)")
+        case .cuda(let cuda): return try cuda.upload(Tensor(host: values, shape))
         }
     }
 }
