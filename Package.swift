@@ -47,8 +47,11 @@ let operations: [Operation] = [
     Operation(
         name: "GatedDeltaRule", kernel: false, cuda: ["chunk.cuh", "prepare.cu", "scan.cu", "gradients.cu", "step.cu"],
         moreKernels: ["forward.c", "backward.c", "step.c"],
-        headers: ["panel.h", "chunk.h"],
-        more: ["GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Step.swift", "GatedDeltaRule+Plan.swift"]),
+        headers: ["panel.h", "chunk.h", "scan.h", "gradients.h"],
+        more: [
+            "GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Backward.swift", "GatedDeltaRule+Step.swift",
+            "GatedDeltaRule+Plan.swift",
+        ]),
 ]
 
 let sharedSwift = [

@@ -9,7 +9,7 @@ import GatedDeltaNet
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure speed: operations, training steps, decoding.",
-        subcommands: [BenchOps.self, BenchTrain.self, BenchDecode.self])
+        subcommands: [BenchOps.self, BenchTrain.self, BenchDecode.self, BenchLength.self])
 }
 
 /// `gdn bench ops`: every operation's largest cases.
@@ -155,6 +155,47 @@ struct BenchDecode: ParsableCommand {
         print("decoding  \(Terminal.number(result.tokensPerSecond)) tokens/s, batch 1")
         print(
             "weights   \(Terminal.number(Double(result.weightBytes) * result.tokensPerSecond * 1e-9)) GB/s read")
+    }
+}
+
+/// `gdn bench length`: growth with the length of the sequence.
+struct BenchLength: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "length", abstract: "Time one sequence of growing length: the gated delta rule, and a whole model.")
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "Preset of the model.")
+    var preset = "cpu-8m"
+
+    @Option(help: "The whole model up to this many tokens.")
+    var modelLimit = 16_384
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        guard case .cpu(let cpu) = try device.makeBackend() else {
+            throw ValidationError("--device \(device.device): only cpu is measured here")
+        }
+        try requirePassing(threads: device.threads)
+        let results = try LengthBenchmark.run(
+            BenchmarkModel(preset: preset).configuration, cpu: cpu,
+            lengths: (10...16).map { 1 << $0 }, modelLimit: modelLimit)
+        if json { return try Terminal.printJSON(results) }
+        let header = ["tokens", "rule ms", "µs/token", "rule MiB", "model ms", "µs/token", "model MiB"]
+        let rows = results.map { result in
+            let length = Double(result.length)
+            return [
+                "\(result.length)", Terminal.number(1e3 * result.ruleSeconds),
+                Terminal.number(1e6 * result.ruleSeconds / length),
+                Terminal.number(Double(result.rulePeakBytes) / 0x1p20),
+                result.stepSeconds.map { Terminal.number(1e3 * $0) } ?? "–",
+                result.stepSeconds.map { Terminal.number(1e6 * $0 / length) } ?? "–",
+                result.stepPeakBytes.map { Terminal.number(Double($0) / 0x1p20) } ?? "–",
+            ]
+        }
+        print(Terminal.table([header] + rows), terminator: "")
     }
 }
 

@@ -50,21 +50,18 @@ package final class TokenShardWriter {
     /// - Throws: `FormatError` when a token is outside the vocabulary, or the file cannot be written.
     package func append(_ tokens: [Int32], textBytes: Int) throws {
         guard !tokens.isEmpty else { return }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(tokens.count * width)
-        for token in tokens {
-            guard token >= 0, Int(token) < vocabularySize else {
-                throw FormatError(
-                    file: path, part: "document \(documentCount)",
-                    rule: "token \(token) is outside the vocabulary of \(vocabularySize)",
-                    advice: "the tokenizer does not fit its vocabulary")
-            }
-            let value = UInt32(bitPattern: token)
-            for shift in stride(from: 0, to: 8 * width, by: 8) {
-                bytes.append(UInt8(truncatingIfNeeded: value >> shift))
-            }
+        let bad = tokens.first { $0 < 0 || Int($0) >= vocabularySize }
+        if let bad {
+            throw FormatError(
+                file: path, part: "document \(documentCount)",
+                rule: "token \(bad) is outside the vocabulary of \(vocabularySize)",
+                advice: "the tokenizer does not fit its vocabulary")
         }
-        try write(bytes)
+        if width == 2 {
+            try tokens.map { UInt16(truncatingIfNeeded: $0).littleEndian }.withUnsafeBytes { try write($0) }
+        } else {
+            try tokens.map(\.littleEndian).withUnsafeBytes { try write($0) }
+        }
         tokenCount += tokens.count
         boundaries.append(UInt64(tokenCount))
         self.textBytes += textBytes
@@ -72,8 +69,8 @@ package final class TokenShardWriter {
 
     /// Writes what comes behind the tokens and the header, makes the file durable and gives it its name.
     package func finish() throws {
-        try write([UInt8](repeating: 0, count: (8 - tokenCount * width % 8) % 8))
-        try boundaries.map(\.littleEndian).withUnsafeBytes { try write(Array($0)) }
+        try [UInt8](repeating: 0, count: (8 - tokenCount * width % 8) % 8).withUnsafeBytes { try write($0) }
+        try boundaries.map(\.littleEndian).withUnsafeBytes { try write($0) }
         var header = TokenShard.magic
         func append(_ value: some FixedWidthInteger) {
             withUnsafeBytes(of: value.littleEndian) { header += $0 }
@@ -95,7 +92,7 @@ package final class TokenShardWriter {
         try OutputFile.makeFolderDurable(of: path)
     }
 
-    private func write(_ bytes: [UInt8]) throws {
+    private func write(_ bytes: UnsafeRawBufferPointer) throws {
         sum.update(bytes)
         try file.write(bytes)
     }

@@ -2,7 +2,7 @@ import GDNTensor
 
 /// The bytes of a file, mapped into memory: pages are read when they are touched and may be dropped again.
 ///
-/// The mapping is private and copy-on-write: what is written to it never reaches the file. The file may be renamed
+/// Nothing ever reaches the file: the pages are read-only, or private copies once they are written to. The file may be renamed
 /// or removed while it is mapped, but not shortened in place (touching the lost part would end the process); this
 /// project replaces files by renaming only.
 package final class MappedFile: @unchecked Sendable {
@@ -12,8 +12,12 @@ package final class MappedFile: @unchecked Sendable {
     package let bytes: UnsafeMutableRawBufferPointer
 
     /// Maps a regular file.
+    /// - Parameters:
+    ///   - path: the file
+    ///   - writable: the bytes may be written to in memory; swap space is not reserved for that, so that a model larger
+    ///     than main memory can still be mapped
     /// - Throws: `FormatError` when the file is missing, unreadable or no regular file.
-    package init(_ path: String) throws {
+    package init(_ path: String, writable: Bool = false) throws {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw FormatError.system("open", file: path) }
         defer { close(descriptor) }
@@ -28,7 +32,8 @@ package final class MappedFile: @unchecked Sendable {
             bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
             return
         }
-        let address = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0)
+        let protection = writable ? PROT_READ | PROT_WRITE : PROT_READ
+        let address = mmap(nil, count, protection, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0)
         guard let address, address != MAP_FAILED else { throw FormatError.system("mmap", file: path) }
         bytes = UnsafeMutableRawBufferPointer(start: address, count: count)
     }

@@ -18,7 +18,7 @@ public struct SafetensorsFile: Sendable {
     /// Opens a file.
     /// - Throws: `FormatError` naming the file, the tensor and the broken rule.
     public init(_ path: String) throws {
-        let mapping = try MappedFile(path)
+        let mapping = try MappedFile(path, writable: true)
         let header = try mapping.read(0..<mapping.bytes.count) { try SafetensorsHeader($0, path: path) }
         self.path = path
         self.mapping = mapping

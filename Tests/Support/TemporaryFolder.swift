@@ -23,6 +23,8 @@ package final class TemporaryFolder: Sendable {
     /// Writes a file, without waiting for the disk.
     @discardableResult
     package func write(_ name: String, _ bytes: [UInt8]) throws -> String {
+        // Some file systems flush a file that was emptied and filled again; a new file spares thousands of writes that.
+        unlink(path(name))
         let file = try OutputFile(path(name))
         try file.write(bytes)
         return path(name)

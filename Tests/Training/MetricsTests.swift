@@ -136,7 +136,7 @@ import Testing
         let folder = try TemporaryFolder()
         try write(folder, steps: 50)
         try Data("optimizer:\n  lr: 0.001 # <x>\n".utf8).write(to: URL(fileURLWithPath: folder.file("recipe.yaml")))
-        let html = try Report(run: folder.path).html
+        let html = try RunReport(run: folder.path).html
         #expect(html.components(separatedBy: "<svg").count == 5)
         #expect(html.components(separatedBy: "<polyline").count == 6)
         #expect(html.contains("&lt;b&gt;</b>&amp; so on"))
@@ -158,7 +158,7 @@ import Testing
                         step: number, tokens: number, loss: number == 7777 ? 99 : 1, smoothedLoss: 1, gradientNorm: 1,
                         learningRate: 1, tokensPerSecond: 1, peakShare: nil, memory: 1, seconds: 1, skipped: 0)))
         }
-        let html = try Report(run: folder.path).html
+        let html = try RunReport(run: folder.path).html
         #expect(html.utf8.count < 400_000)
         // The spike reaches the top of its plot.
         #expect(html.contains(",12.0 "))
@@ -166,7 +166,7 @@ import Testing
 
     @Test func aFolderThatIsNoRunIsNamed() throws {
         let folder = try TemporaryFolder()
-        #expect { try Report(run: folder.path) } throws: { "\($0)".contains("is no run's folder") }
+        #expect { try RunReport(run: folder.path) } throws: { "\($0)".contains("is no run's folder") }
     }
 }
 

@@ -13,7 +13,7 @@ enum ActivationCases {
         _ name: String, _ activation: Activation, rows: Int, width: Int, scale: Double = 1, tiny: Bool = false
     ) -> OperationCase {
         OperationCase(
-            operation: "activation", name: "\(activation.rawValue)_\(name)",
+            operation: "activation", name: "\(name)_\(activation.rawValue)",
             inputs: [.normal("x", [rows, width], scale: scale)], outputs: ["y"], budget: .float32, tiny: tiny,
             flops: Double(4 * rows * width), bytes: Double(8 * rows * width),
             reference: ActivationReference(activation: activation)

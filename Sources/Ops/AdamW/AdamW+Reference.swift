@@ -7,6 +7,8 @@ struct AdamWReference: OperationReference {
 
     /// p, m and v after the last step.
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         var p = inputs[0]
         var (m, v) = (ReferenceArray<S>(p.shape), ReferenceArray<S>(p.shape))
@@ -30,6 +32,8 @@ struct AdamWReference: OperationReference {
 
     /// None: an optimiser's step is not differentiated.
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -1,5 +1,7 @@
 /// Mean cross-entropy of logits [rows, W] with targets [rows]; `−100` is ignored.
 struct CrossEntropyReference: OperationReference {
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (logits, targets) = (inputs[0], inputs[1])
         let kept = targets.values.count { $0 != -100 }
@@ -10,6 +12,8 @@ struct CrossEntropyReference: OperationReference {
         return [ReferenceArray([1], [loss / S(max(1, kept))])]
     }
 
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {
@@ -38,11 +42,15 @@ struct CrossEntropyReference: OperationReference {
 
 /// The same of `logits = hidden Wᵀ`. Inputs hidden [rows, D], weight [W, D], targets [rows].
 struct LinearCrossEntropyReference: OperationReference {
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let logits = LinearReference().forward([inputs[0], inputs[1]])[0]
         return CrossEntropyReference().forward([logits, inputs[2]])
     }
 
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

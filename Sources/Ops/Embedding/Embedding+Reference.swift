@@ -1,5 +1,7 @@
 /// `y[t, :] = table[token_t, :]`. Inputs tokens [T], table [W, D].
 struct EmbeddingReference: OperationReference {
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (tokens, table) = (inputs[0], inputs[1])
         var y = ReferenceArray<S>([tokens.shape[0], table.shape[1]])
@@ -9,6 +11,8 @@ struct EmbeddingReference: OperationReference {
         return [y]
     }
 
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

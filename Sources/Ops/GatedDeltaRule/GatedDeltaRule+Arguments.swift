@@ -1,3 +1,4 @@
+import GDNOpsKernels
 import GDNTensor
 
 /// Dimensions of one call of the gated delta rule, checked.
@@ -74,4 +75,23 @@ struct DeltaRuleShape {
         }
         return zip(values, values.dropFirst()).map { $0..<$1 }
     }
+}
+
+extension DeltaRuleShape {
+    /// The dimensions as the kernels take them.
+    var kernelShape: gdn_delta_shape {
+        gdn_delta_shape(key_heads: H, value_heads: HV, key_dim: K, value_dim: V, scale: scale)
+    }
+
+    /// Offset of a sequence's first token and a key head in [B, T, H, K].
+    func keyOffset(_ sequence: Int, _ head: Int) -> Int { (sequences[sequence].lowerBound * H + head) * K }
+
+    /// Offset of a sequence's first token and a value head in [B, T, HV, V].
+    func valueOffset(_ sequence: Int, _ head: Int) -> Int { (sequences[sequence].lowerBound * HV + head) * V }
+
+    /// Offset of a sequence's first token and a value head in [B, T, HV].
+    func gateOffset(_ sequence: Int, _ head: Int) -> Int { sequences[sequence].lowerBound * HV + head }
+
+    /// Offset of a sequence and a value head in [N, HV, K, V].
+    func stateOffset(_ sequence: Int, _ head: Int) -> Int { (sequence * HV + head) * K * V }
 }

@@ -28,6 +28,14 @@ extension Tape {
     }
 }
 
+extension CPUBackend {
+    /// Whether this many equal tasks keep the threads busy for less than five sixths of the time.
+    fileprivate func leavesThreadsIdle(_ tasks: Int) -> Bool {
+        let rounds = (tasks + threadCount - 1) / threadCount
+        return rounds * threadCount * 5 > tasks * 6
+    }
+}
+
 /// What the forward leaves for the backward.
 struct DeltaRuleSaved {
     /// Errors before the write strength, chunks × HV × 64 × V, padded.
@@ -55,10 +63,20 @@ struct DeltaRuleSaved {
         valueHeads = shape.HV
     }
 
+    /// Number of chunks of one sequence.
+    func chunks(_ sequence: Int) -> Int { firstChunks[sequence + 1] - firstChunks[sequence] }
+
+    /// Number of chunks of all sequences and value heads.
+    var units: Int { (firstChunks.last ?? 0) * valueHeads }
+
+    /// Number of the first chunk of one value head of one sequence among them.
+    func firstUnit(sequence: Int, head: Int) -> Int {
+        firstChunks[sequence] * valueHeads + head * chunks(sequence)
+    }
+
     /// Addresses of the first chunk of one value head of one sequence.
     func start(sequence: Int, head: Int) -> (errors: UnsafeMutablePointer<Float>, states: UnsafeMutablePointer<Float>) {
-        let chunks = firstChunks[sequence + 1] - firstChunks[sequence]
-        let unit = firstChunks[sequence] * valueHeads + head * chunks
+        let unit = firstUnit(sequence: sequence, head: head)
         return (errors.floats + unit * errorCount, states.floats + unit * stateCount)
     }
 }
@@ -88,13 +106,13 @@ struct DeltaRuleTensors {
         initialState = inputs.initialState?.value
     }
 
-    /// One task a value head of a sequence; where those are fewer than threads, also a range of value columns.
+    /// One task a value head of a sequence, and where those leave threads idle, a range of value columns.
     func forward(_ cpu: CPUBackend, _ shape: DeltaRuleShape, _ saved: DeltaRuleSaved?) -> (Tensor, Tensor) {
         let output = cpu.empty([shape.B, shape.T, shape.HV, shape.V])
         let finalState = cpu.empty(shape.stateShape)
         let heads = shape.sequences.count * shape.HV
         let panels = (shape.V + 31) / 32
-        let splits = min(panels, (cpu.threadCount + heads - 1) / heads)
+        let splits = cpu.leavesThreadsIdle(heads) ? min(panels, max(2, cpu.threadCount / heads)) : 1
         cpu.parallel(heads * splits, grain: 1) { tasks in
             var dims = shape.kernelShape
             let scratch = cpu.empty([gdn_delta_forward_scratch(&dims)])
@@ -114,7 +132,8 @@ struct DeltaRuleTensors {
         return (output, finalState)
     }
 
-    /// One task a key head of a sequence: it adds the shares of its value heads to dq and dk in order.
+    /// One task a key head of a sequence, which adds the shares of its value heads to dq and dk in order; where those
+    /// leave threads idle, one task a value head and range of value columns, then one a chunk: the same bits.
     func backward(
         _ cpu: CPUBackend, _ shape: DeltaRuleShape, _ saved: DeltaRuleSaved, output: Tensor?, finalState: Tensor?
     ) -> DeltaRuleGradients {
@@ -122,33 +141,19 @@ struct DeltaRuleTensors {
             q: cpu.empty(q.shape), k: cpu.empty(k.shape), v: cpu.empty(v.shape),
             logDecay: logDecay.map { cpu.empty($0.shape) }, beta: beta.map { cpu.empty($0.shape) },
             initialState: initialState.map { cpu.empty($0.shape) })
-        let group = shape.HV / shape.H
-        cpu.parallel(shape.sequences.count * shape.H, grain: 1) { units in
-            var dims = shape.kernelShape
-            let scratch = cpu.empty([gdn_delta_backward_scratch(&dims)])
-            for unit in units {
-                let (sequence, keyHead) = (unit / shape.H, unit % shape.H)
-                let head = keyHead * group
-                let start = saved.start(sequence: sequence, head: head)
-                let (keys, values) = (shape.keyOffset(sequence, keyHead), shape.valueOffset(sequence, head))
-                let (gate, state) = (shape.gateOffset(sequence, head), shape.stateOffset(sequence, head))
-                var inputs = addresses(shape, sequence: sequence, valueHead: head)
-                var outgoing = gdn_delta_gradients(
-                    output: output.map { UnsafePointer($0.floats + values) },
-                    final_state: finalState.map { UnsafePointer($0.floats + state) },
-                    q: gradients.q.floats + keys, k: gradients.k.floats + keys, v: gradients.v.floats + values,
-                    log_decay: gradients.logDecay.map { $0.floats + gate },
-                    beta: gradients.beta.map { $0.floats + gate },
-                    initial_state: gradients.initialState.map { $0.floats + state })
-                gdn_delta_backward(
-                    &dims, shape.sequences[sequence].count, &inputs, start.errors, start.states, &outgoing,
-                    scratch.floats)
-            }
+        let heads = shape.sequences.count * shape.H
+        let run = DeltaRuleBackward(
+            shape: shape, tensors: self, saved: saved, dOutput: output, dFinalState: finalState, gradients: gradients)
+        if cpu.leavesThreadsIdle(heads) {
+            run.inTwoSteps(cpu)
+        } else {
+            run.byKeyHeads(cpu, heads)
         }
         return gradients
     }
 
-    private func addresses(_ shape: DeltaRuleShape, sequence: Int, valueHead: Int) -> gdn_delta_inputs {
+    /// Addresses of one sequence from one value head on.
+    func addresses(_ shape: DeltaRuleShape, sequence: Int, valueHead: Int) -> gdn_delta_inputs {
         let keys = shape.keyOffset(sequence, valueHead * shape.H / shape.HV)
         let gate = shape.gateOffset(sequence, valueHead)
         return gdn_delta_inputs(
@@ -158,23 +163,4 @@ struct DeltaRuleTensors {
             beta: beta.map { UnsafePointer($0.floats + gate) },
             initial_state: initialState.map { UnsafePointer($0.floats + shape.stateOffset(sequence, valueHead)) })
     }
-}
-
-extension DeltaRuleShape {
-    /// The dimensions as the kernels take them.
-    var kernelShape: gdn_delta_shape {
-        gdn_delta_shape(key_heads: H, value_heads: HV, key_dim: K, value_dim: V, scale: scale)
-    }
-
-    /// Offset of a sequence's first token and a key head in [B, T, H, K].
-    func keyOffset(_ sequence: Int, _ head: Int) -> Int { (sequences[sequence].lowerBound * H + head) * K }
-
-    /// Offset of a sequence's first token and a value head in [B, T, HV, V].
-    func valueOffset(_ sequence: Int, _ head: Int) -> Int { (sequences[sequence].lowerBound * HV + head) * V }
-
-    /// Offset of a sequence's first token and a value head in [B, T, HV].
-    func gateOffset(_ sequence: Int, _ head: Int) -> Int { sequences[sequence].lowerBound * HV + head }
-
-    /// Offset of a sequence and a value head in [N, HV, K, V].
-    func stateOffset(_ sequence: Int, _ head: Int) -> Int { (sequence * HV + head) * K * V }
 }

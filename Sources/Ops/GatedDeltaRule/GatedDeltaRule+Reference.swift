@@ -13,6 +13,8 @@ struct GatedDeltaRuleReference: OperationReference {
 
     @_specialize(where S == Double)
     @_specialize(where S == Float)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let arguments = DeltaRuleReferenceArguments(self, inputs)
         var output = ReferenceArray<S>(arguments.v.shape)
@@ -30,6 +32,8 @@ struct GatedDeltaRuleReference: OperationReference {
 
     @_specialize(where S == Double)
     @_specialize(where S == Float)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -12,7 +12,8 @@ extension Tape {
     ///   - logDecay: log α ≤ 0, [B, T, HV], float32; no decay (the plain delta rule) when nil
     ///   - beta: write strength in (0, 2), [B, T, HV], float32; 1 when nil
     ///   - initialState: [N, HV, K, V], float32, one a sequence (N = B unless packed); zeros when nil
-    ///   - sequences: boundaries of packed sequences, int32 [N + 1] from 0 to T, with B = 1; the state starts anew in each
+    ///   - sequences: boundaries of packed sequences, int32 [N + 1] increasing from 0 to T, with B = 1; each has its
+    ///     own state
     ///   - scale: factor of the outputs, K^−½ when nil
     /// - Returns: outputs [B, T, HV, V] and the state after the last token of each sequence [N, HV, K, V], float32.
     /// - Throws: `ShapeError` naming the argument that does not fit.

@@ -12,233 +12,203 @@
 //     db_i = Σ_j H_ij − Σ_j H_ji + q_i·[s γ dO S0ᵀ]_i − k_i·[γ dV S0ᵀ]_i − k_i·[ρ U dSᵀ]_i
 //     db_C += Σ_i k_i·[ρ U dSᵀ]_i + γ_C ⟨dS, S0⟩,        dg_t = Σ_{i≥t} db_i
 // The diagonal of dP has no part in dg: under strong decay it would drown what is left.
-#include "chunk.h"
+//
+// Two ways through the same steps, with the same bits: one task a key head (the scan's results stay in the cache), or,
+// where key heads are few, first one task a value head and range of panels for the scan, then one a chunk.
+#include "gradients.h"
 
-/// What the backward of one value head keeps for one chunk.
+/// Dimensions in padded columns, and strides, of one call.
 typedef struct {
-    float *d_output, *d_value;         // [C, V]
-    float *writes, *scaled_writes;     // [C, V] U and ρ ⊙ U
-    float *writes_transposed;          // [V, C]
-    float *d_state_transposed;         // [V, K]
-    float *d_read, *d_erase;           // [C, C] dO Uᵀ then dP; dV Uᵀ then N
-    float *d_beta_lanes, *rho_lanes;   // [C, 16] lanes of Y_i·E_i and of k_i·[ρ U dSᵀ]_i
-    float *q_lanes, *k_lanes;          // [C, 16] lanes of q_i·[s γ dO S0ᵀ]_i and of −k_i·[γ dV S0ᵀ]_i
-} head_gradients;
+    long keys, values;                // K and V rounded up
+    long key_stride, value_stride;    // from token to token
+    long group, chunks;
+} backward_plan;
 
-GDN_INLINE long head_floats(long keys, long values) {
-    return 5 * CHUNK * values + keys * values + 2 * CHUNK * CHUNK + 4 * CHUNK * LANES;
+GDN_INLINE backward_plan make_plan(const gdn_delta_shape *shape, long time) {
+    backward_plan p;
+    p.keys = round_up(shape->key_dim, PANEL);
+    p.values = round_up(shape->value_dim, PANEL);
+    p.key_stride = shape->key_heads * shape->key_dim;
+    p.value_stride = shape->value_heads * shape->value_dim;
+    p.group = shape->value_heads / shape->key_heads;
+    p.chunks = (time + CHUNK - 1) / CHUNK;
+    return p;
 }
 
-GDN_INLINE head_gradients take_head(float **scratch, long keys, long values) {
-    head_gradients h;
-    h.d_output = take(scratch, CHUNK * values);
-    h.d_value = take(scratch, CHUNK * values);
-    h.writes = take(scratch, CHUNK * values);
-    h.scaled_writes = take(scratch, CHUNK * values);
-    h.writes_transposed = take(scratch, CHUNK * values);
-    h.d_state_transposed = take(scratch, keys * values);
-    h.d_read = take(scratch, CHUNK * CHUNK);
-    h.d_erase = take(scratch, CHUNK * CHUNK);
-    h.d_beta_lanes = take(scratch, CHUNK * LANES);
-    h.rho_lanes = take(scratch, CHUNK * LANES);
-    h.q_lanes = take(scratch, CHUNK * LANES);
-    h.k_lanes = take(scratch, CHUNK * LANES);
-    return h;
+GDN_INLINE long tokens_in(long chunk, long time) { return time - chunk * CHUNK < CHUNK ? time - chunk * CHUNK : CHUNK; }
+
+GDN_INLINE void read_keys(chunk_keys *keys, const backward_plan *p, const gdn_delta_shape *shape,
+                          const gdn_delta_inputs *in, long chunk, long count) {
+    long at = chunk * CHUNK * p->key_stride;
+    prepare_keys(keys, shape, in->q + at, in->k + at, count);
 }
 
-// Rows of Y from what later rows have left in `t`; dV = β ⊙ Y.
-GDN_INLINE void substitute_backward(tile *t, const float *erase, const float *beta, float *d_value) {
-#pragma clang loop unroll(full)
-    for (int back = 0; back < TILE; back++) {
-        int r = TILE - 1 - back;
-        lanes v0 = t->at[r][0] * beta[r], v1 = t->at[r][1] * beta[r];
-        AT(d_value + r * PANEL) = v0;
-        AT(d_value + r * PANEL + LANES) = v1;
-#pragma clang loop unroll(full)
-        for (int above = 0; above < r; above++) {
-            t->at[above][0] += v0 * erase[r * PANEL + above];
-            t->at[above][1] += v1 * erase[r * PANEL + above];
-        }
+GDN_INLINE void read_gates(chunk_gates *gates, const chunk_keys *keys, const gdn_delta_shape *shape,
+                           const gdn_delta_inputs *in, long chunk, long member, long count) {
+    long at = chunk * CHUNK * shape->value_heads + member;
+    prepare_gates(gates, keys, shape, in->log_decay ? in->log_decay + at : NULL, in->beta ? in->beta + at : NULL,
+                  count);
+}
+
+// Value columns of `panel_count` panels of one value head: back through one chunk.
+GDN_INLINE void scan_chunk(const backward_plan *p, const gdn_delta_shape *shape, const chunk_gates *gates,
+                           const head_values *values, const scan_result *result, float *d_states, const float *errors,
+                           const gdn_delta_gradients *d, long chunk, long member, long first, long panel_count,
+                           long count) {
+    long at = chunk * CHUNK * p->value_stride + member * shape->value_dim, rows = round_up(count, TILE);
+    for (long panel = first; panel < first + panel_count; panel++) {
+        long column = panel * PANEL;
+        load_values(values, d->output ? d->output + at : NULL, errors, gates->beta, panel, p->value_stride, count,
+                    shape->value_dim);
+        scan_panel(gates, values, result, d_states + column * p->keys, errors, panel, p->keys, p->values, rows);
+        scatter_panel(d->v + at + column, result->d_value + column * CHUNK, p->value_stride, count,
+                      shape->value_dim - column);
     }
 }
 
-// One panel of values back through one chunk: dV, the row dots, and dS to dS0.
-GDN_INLINE void scan_panel(const chunk_gates *g, const head_gradients *h, float *d_state, const float *errors,
-                           long panel, long keys, long rows) {
-    long offset = panel * PANEL * CHUNK;
-    const float *d_output = h->d_output + offset, *writes = h->writes + offset;
-    float *d_value = h->d_value + offset;
-    for (long j = rows - TILE; j >= 0; j -= TILE) {
-        const float *column = g->erase + j / PANEL * PANEL * CHUNK + j % PANEL;
-        long below = j + TILE;
-        tile t;
-        tile_zero(&t);
-        tile_add_panels(&t, g->k_rho, CHUNK, j, d_state, keys);
-        tile_row_dots(&t, writes + j * PANEL, h->rho_lanes + j * LANES);
-        tile_add_transposed(&t, g->read + j / PANEL * PANEL * CHUNK + j % PANEL + j * PANEL, d_output + j * PANEL,
-                            rows - j);
-        tile_add_transposed(&t, column + below * PANEL, d_value + below * PANEL, rows - below);
-        substitute_backward(&t, column + j * PANEL, g->beta + j, d_value + j * PANEL);
-        tile_row_dots(&t, errors + offset + j * PANEL, h->d_beta_lanes + j * LANES);
-    }
-    for (long i = 0; i < keys; i += TILE) {
-        long at = i / PANEL * PANEL * CHUNK + i % PANEL;
-        tile t;
-        tile_load(&t, d_state + i * PANEL, g->total);
-        tile_add_transposed(&t, g->k_gamma + at, d_value, rows);
-        tile_add_transposed(&t, g->q_gamma + at, d_output, rows);
-        tile_store(&t, d_state + i * PANEL);
+// dQ, dK (added to those of earlier members), dg and dβ of one chunk of one value head.
+GDN_INLINE void gradients_of_chunk(const backward_plan *p, const gdn_delta_shape *shape, const chunk_keys *keys,
+                                   const chunk_gates *gates, const head_values *values, const scan_result *scan,
+                                   const gradient_space *space, const float *state, const gdn_delta_gradients *d,
+                                   float *dq, float *dk, long chunk, long member, long count) {
+    long at = chunk * CHUNK * shape->value_heads + member, rows = round_up(count, TILE);
+    float db[CHUNK];
+    scale_rows(space->scaled_writes, values->writes, gates->rho, 1, rows, p->values);
+    transpose_panels(space->writes_transposed, values->writes, CHUNK, p->values);
+    lower_product(space->d_read, values->d_output, space->writes_transposed, rows, p->values);
+    lower_product(space->d_erase, scan->d_value, space->writes_transposed, rows, p->values);
+    score_gradients(gates, space, shape->scale, rows, db);
+    for (long panel = 0; panel < p->keys / PANEL; panel++)
+        key_gradients(keys, gates, values, scan, space, state, dq, dk, panel, p->values, shape->scale, rows,
+                      member == 0);
+    gate_gradients(gates, scan, space, state, p->keys, p->values, db, count, shape->value_heads,
+                   d->log_decay ? d->log_decay + at : NULL, d->beta ? d->beta + at : NULL);
+}
+
+// The gradient of the last state into panels, or that of the first out of them.
+GDN_INLINE void read_final(float *d_states, const backward_plan *p, const gdn_delta_shape *shape,
+                           const gdn_delta_gradients *d, long member, long first, long panel_count) {
+    for (long column = first * PANEL; column < (first + panel_count) * PANEL; column += PANEL) {
+        float *panel = d_states + column * p->keys;
+        if (d->final_state)
+            gather_panel(panel, d->final_state + member * shape->key_dim * shape->value_dim + column, shape->value_dim,
+                         shape->key_dim, p->keys, shape->value_dim - column);
+        else
+            memset(panel, 0, sizeof(float) * PANEL * p->keys);
     }
 }
 
-// dO Uᵀ and dV Uᵀ become dP and N; db receives the row sums of H minus its column sums.
-GDN_INLINE void score_gradients(const chunk_gates *g, const head_gradients *h, float scale, long rows, float *db) {
-    float column_sums[CHUNK] = {0};
-    memset(db, 0, sizeof(float) * CHUNK);
-    for (long j = 0; j < rows; j += PANEL) {
-        lanes below_left = {0}, below_right = {0};
-        for (long i = j; i < rows; i++) {
-            long at = j * CHUNK + i * PANEL;
-            float *d_read = h->d_read + at, *d_erase = h->d_erase + at;
-            const float *decay = g->decay + at;
-            int diagonal = i < j + PANEL;
-            float kept = diagonal ? d_read[i - j] : 0;
-            if (diagonal) d_read[i - j] = d_erase[i - j] = 0;
-            float row[LANES];
-            lanes sum = {0};
-            for (int half = 0; half < PANEL; half += LANES) {
-                lanes read = AT(d_read + half), erase = AT(d_erase + half), ratio = AT(decay + half);
-                lanes product = read * AT(g->read + at + half) + erase * AT(g->erase + at + half);
-                sum += product;
-                if (half) below_right += product; else below_left += product;
-                AT(d_read + half) = read * ratio * scale;
-                AT(d_erase + half) = -erase * ratio;
-            }
-            if (diagonal) d_read[i - j] = kept * scale;
-            AT(row) = sum;
-            db[i] += lane_sum(row);
-        }
-        AT(column_sums + j) = below_left;
-        AT(column_sums + j + LANES) = below_right;
-    }
-    for (long i = 0; i < rows; i++) db[i] -= column_sums[i];
-}
-
-// One panel of dQ and dK, added to what earlier value heads left there.
-GDN_INLINE void key_gradients(const chunk_keys *c, const chunk_gates *g, const head_gradients *h, const float *state,
-                              float *dq, float *dk, long panel, long values, float scale, long rows, int first) {
-    long offset = panel * PANEL * CHUNK;
-    const float *k = c->k + offset, *q = c->q + offset;
-    const float *s = state + panel * PANEL * values, *ds = h->d_state_transposed + panel * PANEL * values;
-    for (long i = 0; i < rows; i += TILE) {
-        long column = i / PANEL * PANEL * CHUNK + i % PANEL + i * PANEL;
-        tile t;
-        tile_zero(&t);
-        tile_add_panels(&t, h->d_output, CHUNK, i, s, values);
-        tile_scale_rows(&t, g->gamma + i, scale);
-        tile_row_dots(&t, q + i * PANEL, h->q_lanes + i * LANES);
-        tile_add_panels(&t, h->d_read, CHUNK, i, k, i + TILE);
-        if (!first) tile_add_tile(&t, dq + offset + i * PANEL);
-        tile_store(&t, dq + offset + i * PANEL);
-
-        tile_zero(&t);
-        tile_add_panels(&t, h->d_value, CHUNK, i, s, values);
-        tile_scale_rows(&t, g->gamma + i, -1);
-        tile_row_dots(&t, k + i * PANEL, h->k_lanes + i * LANES);
-        tile_add_panels(&t, h->scaled_writes, CHUNK, i, ds, values);
-        tile_add_transposed(&t, h->d_read + column, q + i * PANEL, rows - i);
-        tile_add_transposed(&t, h->d_erase + column, k + i * PANEL, rows - i);
-        tile_add_panels(&t, h->d_erase, CHUNK, i, k, i + TILE);
-        if (!first) tile_add_tile(&t, dk + offset + i * PANEL);
-        tile_store(&t, dk + offset + i * PANEL);
-    }
-}
-
-// dg and dβ of one chunk of one head from the row dots.
-GDN_INLINE void gate_gradients(const chunk_gates *g, const head_gradients *h, const float *state, long keys,
-                               long values, float *db, long count, long heads, float *d_log_decay, float *d_beta) {
-    lanes sums[4] = {{0}, {0}, {0}, {0}};
-    for (long i = 0; i < keys * values; i += 4 * LANES)
-        for (int part = 0; part < 4; part++)
-            sums[part] += AT(state + i + part * LANES) * AT(h->d_state_transposed + i + part * LANES);
-    float inner[LANES];
-    AT(inner) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    float end = g->total * lane_sum(inner);
-    for (long i = 0; i < count; i++) {
-        float rho = lane_sum(h->rho_lanes + i * LANES);
-        db[i] += lane_sum(h->q_lanes + i * LANES) + lane_sum(h->k_lanes + i * LANES) - rho;
-        end += rho;
-        if (d_beta) d_beta[i * heads] = lane_sum(h->d_beta_lanes + i * LANES);
-    }
-    if (!d_log_decay) return;
-    for (long i = count - 1; i >= 0; i--) d_log_decay[i * heads] = end += db[i];
+GDN_INLINE void write_initial(const float *d_states, const backward_plan *p, const gdn_delta_shape *shape,
+                              const gdn_delta_gradients *d, long member, long first, long panel_count) {
+    if (!d->initial_state) return;
+    for (long column = first * PANEL; column < (first + panel_count) * PANEL; column += PANEL)
+        scatter_panel(d->initial_state + member * shape->key_dim * shape->value_dim + column,
+                      d_states + column * p->keys, shape->value_dim, shape->key_dim, shape->value_dim - column);
 }
 
 long gdn_delta_backward_scratch(const gdn_delta_shape *shape) {
-    long keys = round_up(shape->key_dim, PANEL), values = round_up(shape->value_dim, PANEL);
-    long group = shape->value_heads / shape->key_heads;
-    return chunk_floats(keys) + head_floats(keys, values) + group * keys * values + 2 * CHUNK * keys;
+    backward_plan p = make_plan(shape, 0);
+    return chunk_floats(p.keys) + 2 * CHUNK * p.values + gradient_floats(p.keys, p.values)
+           + scan_result_floats(p.keys, p.values) + p.group * p.keys * p.values + 2 * CHUNK * p.keys;
+}
+
+long gdn_delta_scan_floats(const gdn_delta_shape *shape) {
+    backward_plan p = make_plan(shape, 0);
+    return scan_result_floats(p.keys, p.values);
 }
 
 GDN_CLONES
 void gdn_delta_backward(const gdn_delta_shape *shape, long time, const gdn_delta_inputs *in, const float *saved_errors,
                         const float *saved_states, const gdn_delta_gradients *d, float *scratch) {
-    long keys = round_up(shape->key_dim, PANEL), values = round_up(shape->value_dim, PANEL);
-    long heads = shape->value_heads, group = heads / shape->key_heads, chunks = (time + CHUNK - 1) / CHUNK;
-    long key_stride = shape->key_heads * shape->key_dim, value_stride = heads * shape->value_dim;
-    long state_size = shape->key_dim * shape->value_dim;
-    chunk_keys chunk = take_keys(&scratch, keys);
+    backward_plan p = make_plan(shape, time);
+    chunk_keys keys = take_keys(&scratch, p.keys);
     chunk_gates gates;
-    take_gates(&gates, &scratch, keys);
-    head_gradients head = take_head(&scratch, keys, values);
-    float *dq = take(&scratch, CHUNK * keys), *dk = take(&scratch, CHUNK * keys);
-    float *d_states = scratch;
-    float db[CHUNK];
+    take_gates(&gates, &scratch, p.keys);
+    head_values values = take_values(&scratch, p.values);
+    gradient_space space = take_gradients(&scratch, p.keys, p.values);
+    scan_result scan = take_scan_result(&scratch, p.keys, p.values);
+    float *dq = take(&scratch, CHUNK * p.keys), *dk = take(&scratch, CHUNK * p.keys);
+    long state_size = p.keys * p.values, panels = p.values / PANEL;
 
-    for (long member = 0; member < group; member++) {
-        float *d_state = d_states + member * keys * values;
-        if (d->final_state)
-            gather(d_state, d->final_state + member * state_size, shape->value_dim, shape->key_dim, keys,
-                   shape->value_dim);
-        else
-            memset(d_state, 0, sizeof(float) * keys * values);
-    }
-    for (long n = chunks - 1; n >= 0; n--) {
-        long start = n * CHUNK, count = time - start < CHUNK ? time - start : CHUNK, rows = round_up(count, TILE);
-        prepare_keys(&chunk, shape, in->q + start * key_stride, in->k + start * key_stride, count);
-        for (long member = 0; member < group; member++) {
-            const float *errors = saved_errors + (member * chunks + n) * CHUNK * values;
-            const float *state = saved_states + (member * chunks + n) * keys * values;
-            float *d_state = d_states + member * keys * values;
-            long gate = start * heads + member, value = start * value_stride + member * shape->value_dim;
-            prepare_gates(&gates, &chunk, shape, in->log_decay ? in->log_decay + gate : NULL,
-                          in->beta ? in->beta + gate : NULL, count);
-            if (d->output)
-                gather(head.d_output, d->output + value, value_stride, count, CHUNK, shape->value_dim);
-            else
-                memset(head.d_output, 0, sizeof(float) * CHUNK * values);
-            scale_rows(head.writes, errors, gates.beta, 1, CHUNK, values);
-            scale_rows(head.scaled_writes, head.writes, gates.rho, 1, rows, values);
-            transpose_panels(head.writes_transposed, head.writes, CHUNK, values);
-            transpose_panels(head.d_state_transposed, d_state, keys, values);
-            memset(head.d_beta_lanes, 0, sizeof(float) * 4 * CHUNK * LANES);
-
-            for (long panel = 0; panel < values / PANEL; panel++)
-                scan_panel(&gates, &head, d_state + panel * PANEL * keys, errors, panel, keys, rows);
-            scatter(d->v + value, head.d_value, value_stride, count, CHUNK, shape->value_dim);
-            lower_product(head.d_read, head.d_output, head.writes_transposed, rows, values);
-            lower_product(head.d_erase, head.d_value, head.writes_transposed, rows, values);
-            score_gradients(&gates, &head, shape->scale, rows, db);
-            for (long panel = 0; panel < keys / PANEL; panel++)
-                key_gradients(&chunk, &gates, &head, state, dq, dk, panel, values, shape->scale, rows, member == 0);
-            gate_gradients(&gates, &head, state, keys, values, db, count, heads,
-                           d->log_decay ? d->log_decay + gate : NULL, d->beta ? d->beta + gate : NULL);
+    for (long member = 0; member < p.group; member++)
+        read_final(scratch + member * state_size, &p, shape, d, member, 0, panels);
+    for (long n = p.chunks - 1; n >= 0; n--) {
+        long count = tokens_in(n, time), key_at = n * CHUNK * p.key_stride, value_at = n * CHUNK * p.value_stride;
+        read_keys(&keys, &p, shape, in, n, count);
+        prefetch_rows(d->q + key_at, p.key_stride, count, shape->key_dim);
+        prefetch_rows(d->k + key_at, p.key_stride, count, shape->key_dim);
+        if (n > 0) {
+            prefetch_rows(in->q + key_at - CHUNK * p.key_stride, p.key_stride, CHUNK, shape->key_dim);
+            prefetch_rows(in->k + key_at - CHUNK * p.key_stride, p.key_stride, CHUNK, shape->key_dim);
         }
-        scatter(d->q + start * key_stride, dq, key_stride, count, CHUNK, shape->key_dim);
-        scatter(d->k + start * key_stride, dk, key_stride, count, CHUNK, shape->key_dim);
+        for (long member = 0; member < p.group; member++) {
+            const float *errors = saved_errors + (member * p.chunks + n) * CHUNK * p.values;
+            const float *state = saved_states + (member * p.chunks + n) * state_size;
+            long value = value_at + member * shape->value_dim;
+            read_gates(&gates, &keys, shape, in, n, member, count);
+            prefetch_rows(d->v + value, p.value_stride, count, shape->value_dim);
+            if (d->output && n > 0)
+                prefetch_rows(d->output + value - CHUNK * p.value_stride, p.value_stride, CHUNK, shape->value_dim);
+            scan_chunk(&p, shape, &gates, &values, &scan, scratch + member * state_size, errors, d, n, member, 0,
+                       panels, count);
+            gradients_of_chunk(&p, shape, &keys, &gates, &values, &scan, &space, state, d, dq, dk, n, member, count);
+        }
+        scatter(d->q + key_at, dq, p.key_stride, count, CHUNK, shape->key_dim);
+        scatter(d->k + key_at, dk, p.key_stride, count, CHUNK, shape->key_dim);
     }
-    if (!d->initial_state) return;
-    for (long member = 0; member < group; member++)
-        scatter(d->initial_state + member * state_size, d_states + member * keys * values, shape->value_dim,
-                shape->key_dim, keys, shape->value_dim);
+    for (long member = 0; member < p.group; member++)
+        write_initial(scratch + member * state_size, &p, shape, d, member, 0, panels);
+}
+
+GDN_CLONES
+void gdn_delta_backward_scan(const gdn_delta_shape *shape, long time, long member, long first_panel, long panel_count,
+                             const gdn_delta_inputs *in, const float *saved_errors, const gdn_delta_gradients *d,
+                             float *scans, float *scratch) {
+    backward_plan p = make_plan(shape, time);
+    chunk_keys keys = take_keys(&scratch, p.keys);
+    chunk_gates gates;
+    take_gates(&gates, &scratch, p.keys);
+    head_values values = take_values(&scratch, p.values);
+    float *d_states = scratch;
+    read_final(d_states, &p, shape, d, member, first_panel, panel_count);
+    for (long n = p.chunks - 1; n >= 0; n--) {
+        long count = tokens_in(n, time);
+        float *place = scans + (member * p.chunks + n) * scan_result_floats(p.keys, p.values);
+        scan_result scan = take_scan_result(&place, p.keys, p.values);
+        read_keys(&keys, &p, shape, in, n, count);
+        read_gates(&gates, &keys, shape, in, n, member, count);
+        scan_chunk(&p, shape, &gates, &values, &scan, d_states, saved_errors + (member * p.chunks + n) * CHUNK * p.values,
+                   d, n, member, first_panel, panel_count, count);
+    }
+    write_initial(d_states, &p, shape, d, member, first_panel, panel_count);
+}
+
+GDN_CLONES
+void gdn_delta_backward_chunk(const gdn_delta_shape *shape, long time, long chunk, const gdn_delta_inputs *in,
+                              const float *saved_errors, const float *saved_states, const gdn_delta_gradients *d,
+                              float *scans, float *scratch) {
+    backward_plan p = make_plan(shape, time);
+    chunk_keys keys = take_keys(&scratch, p.keys);
+    chunk_gates gates;
+    take_gates(&gates, &scratch, p.keys);
+    head_values values = take_values(&scratch, p.values);
+    gradient_space space = take_gradients(&scratch, p.keys, p.values);
+    float *dq = take(&scratch, CHUNK * p.keys), *dk = take(&scratch, CHUNK * p.keys);
+    long count = tokens_in(chunk, time), key_at = chunk * CHUNK * p.key_stride;
+    read_keys(&keys, &p, shape, in, chunk, count);
+    for (long member = 0; member < p.group; member++) {
+        long record = member * p.chunks + chunk;
+        long at = chunk * CHUNK * p.value_stride + member * shape->value_dim;
+        const float *errors = saved_errors + record * CHUNK * p.values;
+        float *place = scans + record * scan_result_floats(p.keys, p.values);
+        scan_result scan = take_scan_result(&place, p.keys, p.values);
+        read_gates(&gates, &keys, shape, in, chunk, member, count);
+        for (long panel = 0; panel < p.values / PANEL; panel++)
+            load_values(&values, d->output ? d->output + at : NULL, errors, gates.beta, panel, p.value_stride, count,
+                        shape->value_dim);
+        gradients_of_chunk(&p, shape, &keys, &gates, &values, &scan, &space,
+                           saved_states + record * p.keys * p.values, d, dq, dk, chunk, member, count);
+    }
+    scatter(d->q + key_at, dq, p.key_stride, count, CHUNK, shape->key_dim);
+    scatter(d->k + key_at, dk, p.key_stride, count, CHUNK, shape->key_dim);
 }

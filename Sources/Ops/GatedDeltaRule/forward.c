@@ -81,6 +81,11 @@ void gdn_delta_forward(const gdn_delta_shape *shape, long time, long first_panel
         prepare_keys(&chunk, shape, in->q + start * key_stride, in->k + start * key_stride, count);
         prepare_gates(&gates, &chunk, shape, in->log_decay ? in->log_decay + start * shape->value_heads : NULL,
                       in->beta ? in->beta + start * shape->value_heads : NULL, count);
+        long next = start + CHUNK, next_count = time - next < CHUNK ? time - next : CHUNK;
+        prefetch_rows(in->q + next * key_stride, key_stride, next_count, shape->key_dim);
+        prefetch_rows(in->k + next * key_stride, key_stride, next_count, shape->key_dim);
+        prefetch_rows(in->v + next * value_stride, value_stride, next_count, shape->value_dim);
+        prefetch_rows(output + start * value_stride, value_stride, count, shape->value_dim);
         for (long panel = first_panel; panel < first_panel + panel_count; panel++) {
             float *state = states + panel * PANEL * keys;
             long column = panel * PANEL, width = shape->value_dim - column;

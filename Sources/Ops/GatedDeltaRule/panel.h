@@ -81,14 +81,13 @@ GDN_INLINE void tile_scale_rows(tile *t, const float *scales, float common) {
     }
 }
 
-/// sums[r][lane] += t[r] · other[r]: row dot products, lanes still apart.
-GDN_INLINE void tile_row_dots(const tile *t, const float *other, float *sums) {
+/// row_lanes[r] = t[r] ⊙ other[r], folded to 16 lanes: row dot products whose lanes are still apart.
+GDN_INLINE void tile_row_dots(const tile *t, const float *other, float *row_lanes) {
 #pragma clang loop unroll(full)
     for (int r = 0; r < TILE; r++) {
-        lanes sum = AT(sums + r * LANES);
-        sum += t->at[r][0] * AT(other + r * PANEL);
+        lanes sum = t->at[r][0] * AT(other + r * PANEL);
         sum += t->at[r][1] * AT(other + r * PANEL + LANES);
-        AT(sums + r * LANES) = sum;
+        AT(row_lanes + r * LANES) = sum;
     }
 }
 
@@ -173,6 +172,13 @@ GDN_INLINE void transpose_panels(float *to, const float *from, long rows, long c
     for (long i = 0; i < rows; i += PANEL)
         for (long j = 0; j < columns; j += PANEL)
             transpose_block(to + i * columns + j * PANEL, from + j * rows + i * PANEL);
+}
+
+/// Asks for `count` rows of `width` columns that lie `stride` apart, to be read or written some thousand cycles later:
+/// rows of one head are short and far apart, which the processor does not foresee.
+GDN_INLINE void prefetch_rows(const float *from, long stride, long count, long width) {
+    for (long i = 0; i < count; i++)
+        for (long j = 0; j < width; j += LANES) __builtin_prefetch(from + i * stride + j, 0, 2);
 }
 
 /// One panel from `count` rows that lie `stride` apart, `width` columns of them; the rest of `rows` × 32 is zero.

@@ -25,7 +25,7 @@ enum GatedRMSNormCases {
     ) -> OperationCase {
         OperationCase(
             operation: "gated_rms_norm",
-            name: "\(order == .normThenGate ? "norm_then" : "gate_first")_\(activation.rawValue)_\(name)",
+            name: "\(name)_\(order == .normThenGate ? "norm_then" : "gate_first")_\(activation.rawValue)",
             inputs: [
                 .normal("x", shape),
                 .normal("gate", shape),

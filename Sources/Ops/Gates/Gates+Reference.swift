@@ -5,6 +5,8 @@ struct GatesReference: OperationReference {
     /// c: 1, or 2 where negative eigenvalues are allowed.
     var strength = 1.0
 
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (a, b, aLog, dtBias) = (inputs[0], inputs[1], inputs[2], inputs[3])
         let heads = aLog.values.count
@@ -18,6 +20,8 @@ struct GatesReference: OperationReference {
         return [logDecay, beta]
     }
 
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

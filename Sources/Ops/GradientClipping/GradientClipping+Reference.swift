@@ -3,6 +3,8 @@ struct GradientClippingReference: OperationReference {
     var maximum: Double
 
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         var sum: S = 0
         for input in inputs { for x in input.values { sum += x * x } }
@@ -12,6 +14,8 @@ struct GradientClippingReference: OperationReference {
 
     /// None: clipping is not differentiated.
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -23,7 +23,7 @@ enum L2NormCases {
     ) -> OperationCase {
         OperationCase(
             operation: kind == .l2 ? "l2_norm" : "normalise_keys",
-            name: kind == .l2 ? name : "\(kind.rawValue)_\(name)", inputs: [.normal("x", shape, scale: scale)],
+            name: kind == .l2 ? name : "\(name)_\(kind.rawValue)", inputs: [.normal("x", shape, scale: scale)],
             outputs: ["y"], budget: .float32, tiny: tiny, flops: Double(3 * shape.count),
             bytes: Double(8 * shape.count), reference: KeyNormalisationReference(kind: kind, eps: 1e-6)
         ) { tape, inputs in [try tape.normaliseKeys(inputs[0], kind: kind, eps: 1e-6)] }

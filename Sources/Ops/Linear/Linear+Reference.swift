@@ -1,5 +1,7 @@
 /// `y_i[r, o] = Σ_d x[r, d] W_i[o, d]`. Inputs x [rows, D], then every W_i [outputs_i, D].
 struct LinearReference: OperationReference {
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let x = inputs[0]
         return inputs.dropFirst().map { w in
@@ -13,6 +15,8 @@ struct LinearReference: OperationReference {
         }
     }
 
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

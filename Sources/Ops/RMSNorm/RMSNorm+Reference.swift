@@ -4,6 +4,8 @@ struct RMSNormReference: OperationReference {
     var offset = 0.0
 
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (x, w) = (inputs[0], inputs[1])
         let width = w.values.count
@@ -16,6 +18,8 @@ struct RMSNormReference: OperationReference {
     }
 
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {
@@ -50,12 +54,16 @@ struct AddRMSNormReference: OperationReference {
     var norm = RMSNormReference()
 
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let sum = total(inputs)
         return [sum] + norm.forward([sum, inputs[2]])
     }
 
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -8,6 +8,8 @@ struct ShortConvolutionReference: OperationReference {
     var packed = false
 
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let problem = Problem(self, inputs)
         var y = ReferenceArray<S>(inputs[0].shape)
@@ -25,6 +27,8 @@ struct ShortConvolutionReference: OperationReference {
     }
 
     @specialized(where S == Double)
+    @specialized(where S == Double)
+    @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {

@@ -73,7 +73,7 @@ package struct CheckpointStore: Sendable {
                 } else {
                     try operations.rename("\(folder)/\(name)", to: original)
                 }
-            } else if name.hasPrefix(".writing-") || name.hasPrefix(".removing-") {
+            } else if name.hasPrefix(".writing-") || name.hasPrefix(".removing-") || name.hasSuffix(".linking") {
                 try operations.remove("\(folder)/\(name)")
             }
         }
@@ -110,6 +110,15 @@ package struct CheckpointStore: Sendable {
             throw CheckpointError(final, "could not be written: \(error); earlier checkpoints are intact")
         }
     }
+
+    /// Makes `NAME` in the run's folder a link to the checkpoint of a step, e.g. `latest`.
+    /// - Throws: `FormatError` when that is not allowed.
+    package func link(_ name: String, step: Int) throws {
+        try operations.link("\(folder)/\(name)", to: Self.name(step: step))
+    }
+
+    /// Whether there is a checkpoint of a step.
+    package func has(step: Int) -> Bool { operations.isFolder(path(step: step)) }
 
     /// Renames the checkpoint of a step so that it counts no longer, and keeps its files.
     package func setAside(step: Int) throws {

@@ -14,6 +14,7 @@ package struct FileOperations: Sendable {
         case write(String, offset: Int)
         case sync(String)
         case rename(String, to: String)
+        case link(String, to: String)
         case remove(String)
     }
 
@@ -85,6 +86,15 @@ package struct FileOperations: Sendable {
         guard Self.systemRename(from, to) == 0 else { throw FormatError.system("rename", file: from) }
     }
 
+    /// Makes `path` a symbolic link to `target`, replacing a link that is there in one step.
+    package func link(_ path: String, to target: String) throws {
+        let temporary = path + ".linking"
+        if isLink(temporary) { try remove(temporary) }
+        try before(.link(temporary, to: target))
+        guard symlink(target, temporary) == 0 else { throw FormatError.system("symlink", file: path) }
+        try rename(temporary, to: path)
+    }
+
     /// Removes a file, or a folder with everything in it.
     package func remove(_ path: String) throws {
         if isFolder(path) {
@@ -115,9 +125,14 @@ package struct FileOperations: Sendable {
     }
 
     /// Whether the path is a folder (a link to one is not).
-    package func isFolder(_ path: String) -> Bool {
+    package func isFolder(_ path: String) -> Bool { kind(path) == S_IFDIR }
+
+    /// Whether the path is a symbolic link.
+    package func isLink(_ path: String) -> Bool { kind(path) == S_IFLNK }
+
+    private func kind(_ path: String) -> mode_t? {
         var status = stat()
-        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        return lstat(path, &status) == 0 ? status.st_mode & S_IFMT : nil
     }
 
     private static func systemRename(_ from: String, _ to: String) -> Int32 {

@@ -202,3 +202,5 @@ extension Recipe {
     /// The run's folder.
     public var runFolder: String { run.folder + "/" + run.name }
 }
+
+extension DataPreparation.Split: RecipeConvertible {}

@@ -51,7 +51,8 @@ package final class RunFolder {
         try Self.makeFolders(path)
         lock = try RunLock(folder: path)
         checkpoints = CheckpointStore(folder: path, operations: operations)
-        let names = try operations.names(in: path).filter { $0 != ".lock" }
+        // Prepared tokens say themselves from what they were made; a new run can use them.
+        let names = try operations.names(in: path).filter { $0 != ".lock" && $0 != "data" }
         if overwrite && !names.isEmpty {
             guard names.allSatisfy(Self.isOurs) else {
                 let stranger = names.first { !Self.isOurs($0) } ?? ""
@@ -102,7 +103,8 @@ package final class RunFolder {
     /// Whether a run writes files of this name into its folder.
     private static func isOurs(_ name: String) -> Bool {
         if CheckpointStore.step(name: name) != nil { return true }
-        let exact = ["recipe.yaml", "run.json", "metrics.jsonl", "report.html", "tensorboard"]
+        let exact = ["recipe.yaml", "run.json", "metrics.jsonl", "report.html", "latest", "best"]
+        if name.hasSuffix(".linking") { return true }
         let prefixes = [
             ".writing-", ".removing-", ".replaced-", "abandoned-step-", "recipe-from-step-", "events.out.tfevents.",
         ]

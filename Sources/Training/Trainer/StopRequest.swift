@@ -1,44 +1,44 @@
 /// SIGINT and SIGTERM as a flag that the trainer looks at between steps.
-import Dispatch
 import GDNTensor
 import Synchronization
 
-/// A request to stop, set by a signal or by the program.
+/// A request to stop, made by the program or, for `StopRequest(onSignals: true)`, by SIGINT or SIGTERM.
+///
+/// While such a request lives, these signals do not end the process; a second one does, at once: whoever asks twice
+/// does not want to wait.
 package final class StopRequest: Sendable {
     private let requested = Atomic<Bool>(false)
+    private let onSignals: Bool
+    private static let numbers = [SIGINT, SIGTERM]
 
     /// No request yet.
-    package init() {}
+    package init(onSignals: Bool = false) {
+        self.onSignals = onSignals
+        guard onSignals else { return }
+        receivedSignals.store(0, ordering: .sequentiallyConsistent)
+        for number in Self.numbers { _ = signal(number, countSignal) }
+    }
+
+    deinit {
+        if onSignals {
+            for number in Self.numbers { _ = signal(number, SIG_DFL) }
+        }
+    }
 
     /// Whether a stop was asked for.
-    package var isRequested: Bool { requested.load(ordering: .relaxed) }
+    package var isRequested: Bool {
+        requested.load(ordering: .relaxed) || (onSignals && receivedSignals.load(ordering: .relaxed) > 0)
+    }
 
     /// Asks for a stop after the current step.
     package func request() { requested.store(true, ordering: .relaxed) }
 }
 
-/// While it lives, SIGINT and SIGTERM set a stop request instead of ending the process.
-///
-/// A second SIGINT or SIGTERM ends the process at once: whoever asks twice does not want to wait.
-package final class SignalWatch {
-    private var sources: [any DispatchSourceSignal] = []
+/// Signals that came since the last watch began. A handler gets nothing but the signal's number, and signals belong to
+/// the process as a whole, so this cannot be a property of an object. Only `StopRequest` looks at it.
+private let receivedSignals = Atomic<Int>(0)
 
-    /// Watches for both signals.
-    package init(_ stop: StopRequest) {
-        for number in [SIGINT, SIGTERM] {
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
-                if stop.isRequested { _exit(128 + number) }
-                stop.request()
-            }
-            source.resume()
-            sources.append(source)
-        }
-    }
-
-    deinit {
-        for source in sources { source.cancel() }
-        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
-    }
+/// The handler: counts, and ends the process at the second signal. Both are allowed in a handler.
+private func countSignal(_ number: Int32) {
+    if receivedSignals.add(1, ordering: .relaxed).oldValue > 0 { _exit(128 + number) }
 }

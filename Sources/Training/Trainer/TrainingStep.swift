@@ -1,7 +1,7 @@
 /// One optimiser step: forward and backward of each micro-batch, then the update.
 import GDNAutograd
-import GDNCUDABackend
 import GDNData
+import GDNEvaluation
 import GDNOps
 import GDNTensor
 
@@ -58,41 +58,12 @@ package struct TrainingStep {
 
     /// Adds a micro-batch's gradients; returns its loss.
     private func accumulate(_ batch: Batch, share: Double) throws -> Double {
-        let input = try ModelInput(batch, on: model.backend)
+        let input = try BatchTensors(batch, on: model.backend)
         let tape = Tape(model.backend)
         let loss = try model.loss(
             tape, tokens: input.tokens, targets: input.targets, sequences: input.sequences, recompute: recompute)
         let transfer = BackendTransfer(backend: model.backend)
         try tape.backward([loss], gradients: [transfer.upload([Float(share)], [1], .float32)])
         return Double(try transfer.download(loss.value)[0])
-    }
-}
-
-/// A batch as tensors: [B, T], or [1, B · T] with boundaries where states restart inside rows.
-package struct ModelInput {
-    /// int32 [B, T]
-    package let tokens: Tensor
-    /// int32 [B, T], −100 where nothing is wanted
-    package let targets: Tensor
-    /// int32 [N + 1]
-    package let sequences: Tensor?
-
-    /// Brings a batch to the backend's device.
-    package init(_ batch: Batch, on backend: Backend) throws {
-        let transfer = BackendTransfer(backend: backend)
-        let shape: Shape = batch.sequences == nil ? [batch.rows, batch.length] : [1, batch.rows * batch.length]
-        tokens = try transfer.upload(batch.tokens, shape)
-        targets = try transfer.upload(batch.targets, shape)
-        sequences = try batch.sequences.map { try transfer.upload($0, [$0.count]) }
-    }
-}
-
-extension BackendTransfer {
-    /// An int32 tensor with these elements, exactly.
-    fileprivate func upload(_ values: [Int32], _ shape: Shape) throws -> Tensor {
-        switch backend {
-        case .cpu(let cpu): return cpu.tensor(values, shape)
-        case .cuda(let cuda): return try cuda.upload(Tensor(host: values, shape))
-        }
     }
 }

@@ -85,7 +85,8 @@ import Testing
         }
         let one = try bits(1)
         #expect(try bits(2) == one)
-        #expect(try bits(5) == one)
+        #expect(try bits(3) == one)
+        #expect(try bits(7) == one)
     }
 
     @Test func refusesMisfits() {

@@ -143,11 +143,20 @@ long gdn_delta_forward_scratch(const gdn_delta_shape *shape);
 void gdn_delta_forward(const gdn_delta_shape *shape, long time, long first_panel, long panel_count,
                        const gdn_delta_inputs *in, float *output, float *final_state, float *saved_errors,
                        float *saved_states, float *scratch);
-/// Floats of scratch memory that one call of gdn_delta_backward needs.
+/// Floats of scratch memory that one call of gdn_delta_backward, _scan or _chunk needs.
 long gdn_delta_backward_scratch(const gdn_delta_shape *shape);
 /// One key head of one sequence with all its value heads; what they saved lies head after head.
 void gdn_delta_backward(const gdn_delta_shape *shape, long time, const gdn_delta_inputs *in, const float *saved_errors,
                         const float *saved_states, const gdn_delta_gradients *d, float *scratch);
+/// The same in two steps for few heads: the scan of value columns of one value head (`member` of the key head), and then
+/// the rest of one chunk. In between, `scans` holds gdn_delta_scan_floats for every value head and chunk, like the rest.
+long gdn_delta_scan_floats(const gdn_delta_shape *shape);
+void gdn_delta_backward_scan(const gdn_delta_shape *shape, long time, long member, long first_panel, long panel_count,
+                             const gdn_delta_inputs *in, const float *saved_errors, const gdn_delta_gradients *d,
+                             float *scans, float *scratch);
+void gdn_delta_backward_chunk(const gdn_delta_shape *shape, long time, long chunk, const gdn_delta_inputs *in,
+                              const float *saved_errors, const float *saved_states, const gdn_delta_gradients *d,
+                              float *scans, float *scratch);
 /// One token of one head, state [K, V] in place. alpha = e^g.
 void gdn_delta_step(float *state, float *output, const float *q, const float *k, const float *v, float alpha,
                     float beta, float scale, long key_dim, long value_dim);

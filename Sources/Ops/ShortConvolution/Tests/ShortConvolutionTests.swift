@@ -68,6 +68,28 @@ import Testing
         }
     }
 
+    /// Outputs and gradients are the same to the last bit for any number of threads.
+    @Test func threadsDoNotMatter() throws {
+        let name = "short_convolution/packed_state"
+        let operationCase = try #require(OperationCatalog.cases.first { $0.identifier == name })
+        let results = try [1, 2, 5].map { threads in
+            let cpu = CPUBackend(threads: threads)
+            let arrays = OperationChecker(.cpu(cpu)).drawInputs(operationCase)
+            let transfer = BackendTransfer(backend: .cpu(cpu))
+            let inputs = try zip(operationCase.inputs, arrays).map { input, array in
+                Variable(
+                    try transfer.upload(array.values, input.shape, input.dtype), requiresGradient: input.differentiable)
+            }
+            let tape = Tape(.cpu(cpu))
+            let outputs = try operationCase.run(tape, inputs)
+            try tape.backward(outputs, gradients: outputs.map { $0.value })
+            return outputs.map { $0.value.floatArray() } + inputs.compactMap { $0.gradient?.floatArray() }
+        }
+        #expect(results[0].count == 5)
+        #expect(results[1] == results[0])
+        #expect(results[2] == results[0])
+    }
+
     @Test func refusesMisfits() {
         let cpu = CPUBackend()
         let tape = Tape(.cpu(cpu))

@@ -3,7 +3,7 @@ import GDNFormats
 import GDNTensor
 
 /// The report of a run: plots of loss, throughput, learning rate and gradient norm, evaluations, samples, recipe.
-public struct Report {
+public struct RunReport {
     private let name: String
     private let records: [MetricsRecord]
     private let recipe: String
