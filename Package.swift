@@ -12,15 +12,18 @@ struct Operation {
     var kernel = true
     /// Has a `Tests` folder of its own, beside the cases that the shared checker runs.
     var tests = true
-    /// CUDA sources, e.g. `forward.cu`.
-    var cuda: [String] = []
+    /// CUDA sources.
+    var cuda = ["kernel.cu"]
     /// C sources beside `kernel.c`, and headers they share.
     var moreKernels: [String] = []
     var headers: [String] = []
-    /// Swift sources beside `NAME.swift`, `NAME+Reference.swift`, `NAME+CPU.swift` and `NAME+Cases.swift`.
+    /// Swift sources beside `NAME.swift`, `NAME+Reference.swift`, `NAME+CPU.swift`, `NAME+CUDA.swift` and
+    /// `NAME+Cases.swift`.
     var more: [String] = []
 
-    var swift: [String] { (["", "+Reference", "+CPU", "+Cases"].map { name + $0 + ".swift" } + more).map(path) }
+    var swift: [String] {
+        (["", "+Reference", "+CPU", "+CUDA", "+Cases"].map { name + $0 + ".swift" } + more).map(path)
+    }
     var kernels: [String] { ((kernel ? ["kernel.c"] : []) + moreKernels).map(path) }
     var texts: [String] { (["README.md"] + cuda + headers).map(path) }
     var testFolder: [String] { tests ? [path("Tests")] : [] }
@@ -30,7 +33,7 @@ struct Operation {
 
 let operations: [Operation] = [
     Operation(name: "Embedding"),
-    Operation(name: "Linear", kernel: false),
+    Operation(name: "Linear", kernel: false, cuda: []),
     Operation(name: "RMSNorm"),
     Operation(name: "GatedRMSNorm"),
     Operation(name: "L2Norm"),
@@ -42,14 +45,18 @@ let operations: [Operation] = [
     Operation(name: "GradientClipping"),
     Operation(name: "Gates", tests: false),
     Operation(
-        name: "GatedDeltaRule", kernel: false, moreKernels: ["forward.c", "backward.c", "step.c"],
+        name: "GatedDeltaRule", kernel: false, cuda: ["chunk.cuh", "prepare.cu", "scan.cu", "gradients.cu", "step.cu"],
+        moreKernels: ["forward.c", "backward.c", "step.c"],
         headers: ["panel.h", "chunk.h", "scan.h", "gradients.h"],
-        more: ["GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Backward.swift", "GatedDeltaRule+Step.swift"]),
+        more: [
+            "GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Backward.swift", "GatedDeltaRule+Step.swift",
+            "GatedDeltaRule+Plan.swift",
+        ]),
 ]
 
 let sharedSwift = [
     "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift", "Checker/Reference.swift",
-    "Checker/TensorTransfer.swift", "Precision.swift",
+    "Checker/TensorTransfer.swift", "Kernels+CUDA.swift", "Precision.swift",
 ]
 let operationKernels = operations.flatMap(\.kernels)
 let operationTests = ["Checker/Tests"] + operations.flatMap(\.testFolder)

@@ -85,7 +85,8 @@ extension CUDABackend {
         let known = (try? memory()).map { " (\(mebibytes($0.free)) of \(mebibytes($0.total)) free)" } ?? ""
         return BackendError(
             "cuda:\(deviceIndex): no memory for \(mebibytes(byteCount)), a \(dtype.rawValue) tensor of shape \(shape)\(known): "
-                + "\(driver.explanation(result)); lower the batch size or the sequence length, or turn on recomputation")
+                + "\(driver.explanation(result)); lower the batch size or the sequence length, or turn on recomputation"
+        )
     }
 }
 

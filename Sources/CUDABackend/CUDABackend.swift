@@ -12,6 +12,9 @@ public final class CUDABackend: @unchecked Sendable {
     /// Whether float32 matrix products may round their operands to TF32 (off: full float32).
     public let allowsTF32: Bool
 
+    /// What activations are computed in where parameters are float32: `.float32` or `.bfloat16`.
+    public let computeType: DType
+
     let driver: Driver
     let compiler: Compiler
     let matmul: MatMul
@@ -23,10 +26,13 @@ public final class CUDABackend: @unchecked Sendable {
     /// Opens the driver, the device, NVRTC and cuBLASLt.
     /// - Parameters:
     ///   - deviceIndex: position among the GPUs this process sees
+    ///   - computeType: `.bfloat16` to train with float32 master weights and bfloat16 activations
     ///   - allowsTF32: trade accuracy of float32 matrix products for speed
     ///   - kernelCache: folder for compiled kernels; the user's cache folder when nil
     /// - Throws: `BackendError` saying what is missing and how to get it.
-    public init(deviceIndex: Int = 0, allowsTF32: Bool = false, kernelCache: String? = nil) throws {
+    public init(
+        deviceIndex: Int = 0, computeType: DType = .float32, allowsTF32: Bool = false, kernelCache: String? = nil
+    ) throws {
         driver = try Driver()
         description = try DeviceDescription(driver, index: deviceIndex)
         guard description.computeCapability >= (8, 0) else {
@@ -37,6 +43,7 @@ public final class CUDABackend: @unchecked Sendable {
         }
         self.deviceIndex = deviceIndex
         self.allowsTF32 = allowsTF32
+        self.computeType = computeType
         var handle: Driver.Handle?
         try driver.check(driver.primaryContextRetain(&handle, Int32(deviceIndex)), "opening cuda:\(deviceIndex)")
         context = try require(handle, "context")

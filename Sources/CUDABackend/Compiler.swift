@@ -30,7 +30,8 @@ final class Compiler: @unchecked Sendable {
         let major = max(12, driverVersion / 1000)
         library = try SharedLibrary(
             title: "NVRTC", names: (12...major).reversed().map { "libnvrtc.so.\($0)" } + ["libnvrtc.so"],
-            remedy: "install it with: pip install nvidia-cuda-nvrtc\(major == 12 ? "-cu12" : "==\(major).*"), or the CUDA "
+            remedy:
+                "install it with: pip install nvidia-cuda-nvrtc\(major == 12 ? "-cu12" : "==\(major).*"), or the CUDA "
                 + "toolkit, and set CUDA_HOME")
         library.openNeighbours("libnvrtc-builtins.so*")
         createProgram = try library.function("nvrtcCreateProgram")

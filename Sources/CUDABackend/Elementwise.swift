@@ -23,6 +23,20 @@ private let elementwiseSource = KernelSource(
         extern "C" __global__ void convert(OUT *out, const A *a, index_t count) {
             EACH(i, count) from_float(&out[i], to_float(a[i]));
         }
+        // out[c] = Σ_r a[r][c], in order. Blocks of 32 columns × 8 rows.
+        extern "C" __global__ void sum_rows(OUT *out, const A *a, int rows, int columns) {
+            __shared__ float sums[8][32];
+            int x = threadIdx.x % 32, y = threadIdx.x / 32, column = blockIdx.x * 32 + x;
+            float sum = 0;
+            if (column < columns)
+                for (int row = y; row < rows; row += 8) sum += to_float(a[(index_t)row * columns + column]);
+            sums[y][x] = sum;
+            __syncthreads();
+            if (y == 0 && column < columns) {
+                for (int i = 1; i < 8; i++) sum += sums[i][x];
+                from_float(&out[column], sum);
+            }
+        }
         // out = factor · a; out may be a.
         extern "C" __global__ void scale(OUT *out, const A *a, float factor, index_t count) {
             EACH(i, count) from_float(&out[i], factor * to_float(a[i]));
@@ -54,6 +68,17 @@ extension CUDABackend {
     package func convert(_ from: Tensor, into to: Tensor) throws {
         if from.dtype == to.dtype { return try copy(from, into: to) }
         try run("convert", to, from, from, [.tensor(to), .tensor(from)])
+    }
+
+    /// Sums over the rows of a float32 matrix [rows, columns], in a fixed order: [columns].
+    package func sumRows(_ matrix: Tensor) throws -> Tensor {
+        let columns = matrix.shape[-1]
+        let result = try empty([columns])
+        let kernel = try kernel(elementwiseSource, "sum_rows", [("OUT", "float"), ("A", "float"), ("B", "float")])
+        try launch(
+            kernel, blocks: (columns + 31) / 32, threads: 256,
+            [.tensor(result), .tensor(matrix), .int(matrix.shape.rows), .int(columns)])
+        return result
     }
 
     /// `to = factor · from`.

@@ -106,7 +106,8 @@ extension CUDABackend {
         }
         try driver.check(
             result,
-            "launching \(kernel.name) on cuda:\(deviceIndex) with grid \(grid), \(threads) threads, \(shared) shared bytes")
+            "launching \(kernel.name) on cuda:\(deviceIndex) with grid \(grid), \(threads) threads, \(shared) shared bytes"
+        )
     }
 
     /// Puts a kernel of `blocks` blocks on the stream.

@@ -5,31 +5,29 @@ import GDNCPUBackend
 
 /// Prints the table of the README; runs only when asked for: `GDN_MEASURE=1 swift test -c release --filter Rates`.
 ///
-/// Rates are a core's: FLOPs over the processor time of all threads, waiting included, so that other programs on the
-/// machine disturb them little.
+/// One thread, FLOPs over its processor time, so that other programs on the machine disturb the rates little; cut into the
+/// pieces that all threads would share.
 @Suite(.enabled(if: getenv("GDN_MEASURE") != nil), .serialized) struct MatrixProductRates {
     /// The three products of a linear layer with 4096 rows: forward x Wᵀ, dx = dy W, dW = dyᵀ x.
     @Test func trainingShapes() {
         let sizes = [(256, 256), (512, 256), (768, 256), (256, 768), (512, 512), (768, 768), (4096, 256)]
-        print("| threads | out × in | form | built-in | oneDNN | OpenBLAS |")
-        for threads in [1, 2] {
-            let backends = [MatrixProductLibrary.builtIn, .oneDNN, .openBLAS].map {
-                CPUBackend(threads: threads, matrixProducts: $0)
-            }
-            for (output, input) in sizes {
-                for form in Form.allCases {
-                    let rates = rates(backends, form, rows: 4096, output: output, input: input)
-                    let cells = rates.map { "\(Int($0.rounded()))" }.joined(separator: " | ")
-                    print("| \(threads) | \(output) × \(input) | \(form.rawValue) | \(cells) |")
-                    #expect(rates.allSatisfy { $0 > 0 })
-                }
+        print("| out × in | form | built-in | oneDNN | OpenBLAS |")
+        let backends = [MatrixProductLibrary.builtIn, .oneDNN, .openBLAS].map {
+            CPUBackend(threads: 1, matrixProducts: $0)
+        }
+        for (output, input) in sizes {
+            for form in Form.allCases {
+                let rates = rates(backends, form, rows: 4096, output: output, input: input)
+                let cells = rates.map { "\(Int($0.rounded()))" }.joined(separator: " | ")
+                print("| \(output) × \(input) | \(form.rawValue) | \(cells) |")
+                #expect(rates.allSatisfy { $0 > 0 })
             }
         }
     }
 
     enum Form: String, CaseIterable { case forward, dx, dW }
 
-    /// GFLOP/s of each backend for each second of processor time, best of several rounds in which all take turns.
+    /// GFLOP/s of each backend for a second of processor time, best of several rounds in which all take turns.
     private func rates(_ backends: [CPUBackend], _ form: Form, rows: Int, output: Int, input: Int) -> [Double] {
         let (x, dy, w) = (
             backends[0].zeros([rows, input]), backends[0].zeros([rows, output]), backends[0].zeros([output, input])
@@ -61,7 +59,7 @@ import GDNCPUBackend
 
     private func processorTime() -> Double {
         var time = timespec()
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
     }
 }

@@ -25,7 +25,7 @@ extension Tape {
         if activation == .none { return x }
         switch backend {
         case .cpu(let cpu): return inFloat32(cpu, [x]) { [activationCPU(cpu, $0[0], activation)] }[0]
-        case .cuda: throw BackendError("activation: no CUDA form yet")
+        case .cuda(let cuda): return try activationCUDA(cuda, x, activation)
         }
     }
 }

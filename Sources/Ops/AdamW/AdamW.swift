@@ -82,6 +82,9 @@ public func adamWStep(
         adamWStepCPU(
             cpu, slots, learningRate: learningRate, step: step, gradientScale: gradientScale,
             configuration: configuration)
-    case .cuda: throw BackendError("adamw: no CUDA form yet")
+    case .cuda(let cuda):
+        try adamWStepCUDA(
+            cuda, slots, learningRate: learningRate, step: step, gradientScale: gradientScale,
+            configuration: configuration)
     }
 }

@@ -26,7 +26,8 @@ extension Tape {
                         cpu, inputs[0], weight: inputs[1], targets: targets, ignoreIndex: ignoreIndex, kept: kept)
                 ]
             }[0]
-        case .cuda: throw BackendError("linear_cross_entropy: no CUDA form yet")
+        case .cuda(let cuda):
+            return try linearCrossEntropyCUDA(cuda, hidden, weight: weight, targets: targets, ignoreIndex: ignoreIndex)
         }
     }
 
@@ -46,7 +47,8 @@ extension Tape {
             return inFloat32(cpu, [logits], keepingFloat32: [0]) { inputs in
                 [crossEntropyCPU(cpu, inputs[0], targets: targets, ignoreIndex: ignoreIndex, kept: kept)]
             }[0]
-        case .cuda: throw BackendError("cross_entropy: no CUDA form yet")
+        case .cuda(let cuda):
+            return try crossEntropyCUDA(cuda, logits, targets: targets, ignoreIndex: ignoreIndex)
         }
     }
 
@@ -64,7 +66,8 @@ extension Tape {
         case .cpu(let cpu):
             _ = try keptTargets("log_probabilities", targets, vocabulary: weight.shape[0], -100)
             return logProbabilitiesCPU(cpu, hidden: hidden, weight: weight, targets: targets, ignoreIndex: -100)
-        case .cuda: throw BackendError("log_probabilities: no CUDA form yet")
+        case .cuda(let cuda):
+            return try logProbabilitiesCUDA(cuda, hidden: hidden, weight: weight, targets: targets)
         }
     }
 }

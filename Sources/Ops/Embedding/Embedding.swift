@@ -17,7 +17,7 @@ extension Tape {
         try tokens.require("embedding", "tokens", shape: tokens.shape, dtype: .int32)
         switch backend {
         case .cpu(let cpu): return try embeddingCPU(cpu, tokens, table)
-        case .cuda: throw BackendError("embedding: no CUDA form yet")
+        case .cuda(let cuda): return try embeddingCUDA(cuda, tokens, table)
         }
     }
 }

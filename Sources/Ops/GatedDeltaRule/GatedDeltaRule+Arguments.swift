@@ -14,7 +14,8 @@ struct DeltaRuleShape {
     let V: Int
     /// Factor of the outputs.
     let scale: Float
-    /// Tokens of each sequence, as rows of the arrays with B and T joined.
+    /// Tokens of each sequence, as rows of the arrays with B and T joined. Boundaries on a device stay there: then all
+    /// are empty, and only their number counts.
     let sequences: [Range<Int>]
 
     private static let operation = "gated_delta_rule"
@@ -51,8 +52,11 @@ struct DeltaRuleShape {
     /// Shape of the states, one a sequence.
     var stateShape: Shape { [sequences.count, HV, K, V] }
 
-    /// Whether every sequence has one token: decoding.
-    var isOneTokenEach: Bool { sequences.allSatisfy { $0.count == 1 } }
+    /// Number of sequences.
+    var sequenceCount: Int { sequences.count }
+
+    /// Whether every sequence has one token: decoding. (No sequence is empty.)
+    var isOneTokenEach: Bool { B * T == sequences.count }
 
     private static func ranges(_ boundaries: Tensor?, B: Int, T: Int) throws -> [Range<Int>] {
         guard let boundaries else { return (0..<B).map { $0 * T..<($0 + 1) * T } }
@@ -64,6 +68,7 @@ struct DeltaRuleShape {
                 operation,
                 "sequences is \(boundaries.dtype.rawValue) of shape \(boundaries.shape), expected int32 [N + 1]")
         }
+        guard boundaries.device == .cpu else { return Array(repeating: 0..<0, count: boundaries.count - 1) }
         let values = boundaries.int32Array().map(Int.init)
         guard values.first == 0, values.last == T, zip(values, values.dropFirst()).allSatisfy({ $0 < $1 }) else {
             throw ShapeError(operation, "sequences is \(values), expected increasing boundaries from 0 to T = \(T)")

@@ -25,7 +25,11 @@ extension Backend {
         switch self {
         case .cpu(let cpu):
             return gatedDeltaRuleStepCPU(cpu, shape, q, k, v, logDecay: logDecay, beta: beta, state: state)
-        case .cuda: throw BackendError("gated_delta_rule: no CUDA form yet")
+        case .cuda(let cuda):
+            let inputs = DeltaRuleInputs(
+                q: Variable(q), k: Variable(k), v: Variable(v), logDecay: logDecay.map { Variable($0) },
+                beta: beta.map { Variable($0) })
+            return try GatedDeltaRuleCUDA(cuda, shape, inputs, boundaries: nil).step(state: state, newState: state)
         }
     }
 }

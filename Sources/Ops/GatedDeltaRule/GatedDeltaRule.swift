@@ -33,7 +33,12 @@ extension Tape {
                 return (Variable(output), Variable(state))
             }
             return gatedDeltaRuleCPU(cpu, shape, inputs)
-        case .cuda: throw BackendError("gated_delta_rule: no CUDA form yet")
+        case .cuda(let cuda):
+            let form = try GatedDeltaRuleCUDA(cuda, shape, inputs, boundaries: sequences)
+            guard shape.isOneTokenEach, !needsBackward(inputs.variables) else { return try form.record(on: self) }
+            let state = try cuda.empty(shape.stateShape)
+            let output = try form.step(state: inputs.initialState?.value, newState: state)
+            return (Variable(output), Variable(state))
         }
     }
 }

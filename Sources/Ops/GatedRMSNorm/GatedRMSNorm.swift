@@ -48,7 +48,9 @@ extension Tape {
                     gateFirst: order == .gateThenNorm ? 1 : 0, groups: groups)
                 return [form.record(on: self, inputs[0], gate: inputs[1], weight: inputs[2])]
             }[0]
-        case .cuda: throw BackendError("gated_rms_norm: no CUDA form yet")
+        case .cuda(let cuda):
+            return try gatedRMSNormCUDA(
+                cuda, x, gate: gate, weight: weight, eps: eps, activation: activation, order: order, groups: groups)
         }
     }
 }

@@ -29,7 +29,10 @@ extension Tape {
                 gatesCPU(cpu, $0[0], $0[1], aLog: $0[2], dtBias: $0[3], strength: strength)
             }
             return (results[0], results[1])
-        case .cuda: throw BackendError("gates: no CUDA form yet")
+        case .cuda(let cuda):
+            let results = try gatesCUDA(
+                cuda, a, b, aLog: aLog, dtBias: dtBias, strength: allowNegativeEigenvalues ? 2 : 1)
+            return (results[0], results[1])
         }
     }
 }

@@ -14,7 +14,7 @@ public func globalNorm(_ tensors: [Tensor], on backend: Backend) throws -> Doubl
     }
     switch backend {
     case .cpu(let cpu): return globalNormCPU(cpu, tensors)
-    case .cuda: throw BackendError("global_norm: no CUDA form yet")
+    case .cuda(let cuda): return try globalNormCUDA(cuda, tensors)
     }
 }
 

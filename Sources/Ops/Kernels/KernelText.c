@@ -1,2 +1,84 @@
 // The CUDA sources, embedded as text; NVRTC compiles them on the machine that runs them.
-#include "gdn_ops.h"
+#include "gdn_kernel_text.h"
+#include <stddef.h>
+#include <string.h>
+
+static const char prelude[] = {
+#embed "Prelude.cuh"
+    , 0};
+static const char rms_norm[] = {
+#embed "../RMSNorm/kernel.cu"
+    , 0};
+static const char gated_rms_norm[] = {
+#embed "../GatedRMSNorm/kernel.cu"
+    , 0};
+static const char l2_norm[] = {
+#embed "../L2Norm/kernel.cu"
+    , 0};
+static const char activation[] = {
+#embed "../Activation/kernel.cu"
+    , 0};
+static const char swiglu[] = {
+#embed "../SwiGLU/kernel.cu"
+    , 0};
+static const char short_convolution[] = {
+#embed "../ShortConvolution/kernel.cu"
+    , 0};
+static const char gates[] = {
+#embed "../Gates/kernel.cu"
+    , 0};
+static const char embedding[] = {
+#embed "../Embedding/kernel.cu"
+    , 0};
+static const char cross_entropy[] = {
+#embed "../CrossEntropy/kernel.cu"
+    , 0};
+static const char adamw[] = {
+#embed "../AdamW/kernel.cu"
+    , 0};
+static const char gradient_clipping[] = {
+#embed "../GradientClipping/kernel.cu"
+    , 0};
+static const char delta_chunk[] = {
+#embed "../GatedDeltaRule/chunk.cuh"
+    , 0};
+static const char delta_prepare[] = {
+#embed "../GatedDeltaRule/prepare.cu"
+    , 0};
+static const char delta_scan[] = {
+#embed "../GatedDeltaRule/scan.cu"
+    , 0};
+static const char delta_gradients[] = {
+#embed "../GatedDeltaRule/gradients.cu"
+    , 0};
+static const char delta_step[] = {
+#embed "../GatedDeltaRule/step.cu"
+    , 0};
+
+static const struct {
+    const char *path, *text;
+} sources[] = {
+    {"Kernels/Prelude.cuh", prelude},
+    {"RMSNorm/kernel.cu", rms_norm},
+    {"GatedRMSNorm/kernel.cu", gated_rms_norm},
+    {"L2Norm/kernel.cu", l2_norm},
+    {"Activation/kernel.cu", activation},
+    {"SwiGLU/kernel.cu", swiglu},
+    {"ShortConvolution/kernel.cu", short_convolution},
+    {"Gates/kernel.cu", gates},
+    {"Embedding/kernel.cu", embedding},
+    {"CrossEntropy/kernel.cu", cross_entropy},
+    {"AdamW/kernel.cu", adamw},
+    {"GradientClipping/kernel.cu", gradient_clipping},
+    {"GatedDeltaRule/chunk.cuh", delta_chunk},
+    {"GatedDeltaRule/prepare.cu", delta_prepare},
+    {"GatedDeltaRule/scan.cu", delta_scan},
+    {"GatedDeltaRule/gradients.cu", delta_gradients},
+    {"GatedDeltaRule/step.cu", delta_step},
+};
+
+const char *gdn_kernel_text(const char *path) {
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
+        if (strcmp(sources[i].path, path) == 0) return sources[i].text;
+    return NULL;
+}

@@ -38,7 +38,7 @@ extension Tape {
         if kind == .none { return x }
         switch backend {
         case .cpu(let cpu): return inFloat32(cpu, [x]) { [normaliseRowsCPU(cpu, $0[0], kind: kind, eps: eps)] }[0]
-        case .cuda: throw BackendError("l2_norm: no CUDA form yet")
+        case .cuda(let cuda): return try normaliseRowsCUDA(cuda, x, kind: kind, eps: eps)
         }
     }
 }

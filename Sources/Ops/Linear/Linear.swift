@@ -21,7 +21,7 @@ extension Tape {
             let readsHalves = x.value.dtype == .float32 && !needsBackward([x] + weights)
             if readsHalves { return weights.map { Variable(linearCPU(cpu, x.value, $0.value)) } }
             return inFloat32(cpu, [x] + weights) { linearCPU(cpu, $0[0], Array($0.dropFirst())) }
-        case .cuda: throw BackendError("linear: no CUDA form yet")
+        case .cuda(let cuda): return try linearCUDA(cuda, x, weights)
         }
     }
 

@@ -19,7 +19,9 @@ extension Tape {
             return inFloat32(cpu, [x, weight]) { inputs in
                 [rmsNormCPU(cpu, inputs[0], weight: inputs[1], eps: eps, offset: zeroCentred ? 1 : 0)]
             }[0]
-        case .cuda: throw BackendError("rms_norm: no CUDA form yet")
+        case .cuda(let cuda):
+            let form = RMSNormCUDA(cuda: cuda, eps: eps, offset: zeroCentred ? 1 : 0)
+            return try form.record(on: self, x, residual: nil, weight: weight)[0]
         }
     }
 
@@ -44,7 +46,10 @@ extension Tape {
                 addRMSNormCPU(cpu, inputs[0], inputs[1], weight: inputs[2], eps: eps, offset: zeroCentred ? 1 : 0)
             }
             return (outputs[0], outputs[1])
-        case .cuda: throw BackendError("add_rms_norm: no CUDA form yet")
+        case .cuda(let cuda):
+            let form = RMSNormCUDA(cuda: cuda, eps: eps, offset: zeroCentred ? 1 : 0)
+            let outputs = try form.record(on: self, x, residual: residual, weight: weight)
+            return (outputs[0], outputs[1])
         }
     }
 }

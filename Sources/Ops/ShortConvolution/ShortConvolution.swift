@@ -35,7 +35,12 @@ extension Tape {
                 return form.record(on: self)
             }
             return (outputs[0], outputs[1])
-        case .cuda: throw BackendError("short_convolution: no CUDA form yet")
+        case .cuda(let cuda):
+            let form = ShortConvolutionCUDA(
+                cuda: cuda, shape: shape, activation: activation, x: x, weight: weight, bias: bias,
+                initialState: initialState, sequences: sequences)
+            let outputs = try form.record(on: self)
+            return (outputs[0], outputs[1])
         }
     }
 }
@@ -44,7 +49,8 @@ extension Tape {
 struct ShortConvolutionShape {
     let channels: Int
     let width: Int
-    /// First token of each sequence in the rows of x, and the number of rows at the end.
+    /// First token of each sequence in the rows of x, and the number of rows at the end. Boundaries on a device stay
+    /// there: then all are zero, and only their number counts.
     let boundaries: [Int]
     var sequenceCount: Int { boundaries.count - 1 }
     var stateShape: Shape { [sequenceCount, channels, width - 1] }
@@ -91,6 +97,7 @@ struct ShortConvolutionShape {
             throw ShapeError(
                 operation, "sequences is \(sequences.dtype.rawValue) \(sequences.shape), expected int32 [N + 1]")
         }
+        guard sequences.device == .cpu else { return Array(repeating: 0, count: sequences.count) }
         let boundaries = sequences.int32Array().map { Int($0) }
         guard boundaries[0] == 0, boundaries[boundaries.count - 1] == time,
             zip(boundaries, boundaries.dropFirst()).allSatisfy({ $0 <= $1 })

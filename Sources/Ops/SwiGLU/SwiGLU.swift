@@ -14,7 +14,7 @@ extension Tape {
         try up.value.require("swiglu", "up", shape: gate.shape)
         switch backend {
         case .cpu(let cpu): return inFloat32(cpu, [gate, up]) { [swiGLUCPU(cpu, $0[0], $0[1])] }[0]
-        case .cuda: throw BackendError("swiglu: no CUDA form yet")
+        case .cuda(let cuda): return try swiGLUCUDA(cuda, gate, up)
         }
     }
 }

@@ -1,0 +1,130 @@
+import GDNAutograd
+import GDNCUDABackend
+import GDNTensor
+
+private let prepareSource = kernelSource(
+    "gated_delta_rule_prepare", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/prepare.cu")
+private let scanSource = kernelSource("gated_delta_rule_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/scan.cu")
+private let gradientSource = kernelSource(
+    "gated_delta_rule_gradients", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/gradients.cu")
+private let stepSource = kernelSource("gated_delta_rule_step", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/step.cu")
+
+/// The chunkwise form for a GPU: prepare → scan; backward: states → reverse scan → gradients → decay.
+///
+/// Saves q, k and the gates by reference, and by its own: the solved values U (in place of v), and for each chunk of 64
+/// tokens and value head the inverse and the scores (64 × 64 elements each) and five floats a token.
+struct GatedDeltaRuleCUDA {
+    let cuda: CUDABackend
+    let shape: DeltaRuleShape
+    let inputs: DeltaRuleInputs
+    /// Boundaries of packed sequences, on the device.
+    let boundaries: Tensor?
+    private let plan: DeltaRulePlan
+
+    init(_ cuda: CUDABackend, _ shape: DeltaRuleShape, _ inputs: DeltaRuleInputs, boundaries: Tensor?) throws {
+        self.cuda = cuda
+        self.shape = shape
+        self.inputs = inputs
+        self.boundaries = boundaries
+        plan = try DeltaRulePlan(cuda.description, shape, inputs.q.value.dtype)
+    }
+
+    /// Computes outputs and final states and records the backward.
+    func record(on tape: Tape) throws -> (output: Variable, finalState: Variable) {
+        let (q, k, v) = (inputs.q.value, inputs.k.value, inputs.v.value)
+        let state = inputs.initialState?.value
+        let dtype = q.dtype
+        let variables = inputs.variables
+        let records = tape.needsBackward(variables)
+        let count = shape.sequenceCount
+        let capacity = boundaries == nil ? shape.B * ((shape.T + 63) / 64) : (shape.T + 63) / 64 + count
+        let slots = capacity * shape.HV
+        let prepare = try CUDAKernels(cuda, prepareSource, dtype, plan.defines)
+        let scan = try CUDAKernels(cuda, scanSource, dtype, plan.defines)
+
+        let chunks = try cuda.empty([capacity, 4], .int32)
+        let firstChunk = try cuda.empty([count + 1], .int32)
+        try prepare.launch(
+            "gated_delta_rule_chunk_table", blocks: 1, threads: 256,
+            [
+                .tensor(chunks), .tensor(firstChunk), .optional(boundaries), .int(count), .int(shape.T), .int(capacity),
+            ])
+        let inverse = try cuda.empty([slots, 64, 64], dtype)
+        let scores = try cuda.empty([slots, 64, 64], dtype)
+        let gates = try cuda.empty([slots, 5, 64])
+        try prepare.launch(
+            "gated_delta_rule_forward_prepare", blocks: slots, threads: 128, shared: plan.prepareBytes,
+            [
+                .tensor(inverse), .tensor(scores), .tensor(gates), .tensor(q), .tensor(k),
+                .optional(inputs.logDecay?.value), .optional(inputs.beta?.value), .tensor(chunks), .int(shape.HV),
+                .float(shape.scale),
+            ])
+        let output = try cuda.empty(v.shape, dtype)
+        let solved = try records ? cuda.empty(v.shape, dtype) : nil
+        let finalState = try cuda.empty(shape.stateShape)
+        let table: [KernelArgument] = [.tensor(chunks), .tensor(firstChunk), .int(shape.HV)]
+        let blocks = count * shape.HV * plan.valueTiles
+        try scan.launch(
+            "gated_delta_rule_forward_scan", blocks: blocks, threads: plan.scanThreads, shared: plan.scanBytes,
+            [
+                .tensor(output), .optional(solved), .tensor(finalState), .tensor(q), .tensor(k), .tensor(v),
+                .tensor(inverse), .tensor(scores), .tensor(gates), .optional(state),
+            ] + table + [.float(shape.scale)])
+
+        let results = tape.record(variables, [output, finalState]) { upstream in
+            guard let solved else { return variables.map { _ in nil } }
+            let dOut = try upstream[0] ?? cuda.zeros(v.shape, dtype)
+            let states = try cuda.empty([slots, shape.V, shape.K], dtype)
+            try scan.launch(
+                "gated_delta_rule_backward_states", blocks: blocks, threads: plan.scanThreads, shared: plan.stateBytes,
+                [.tensor(states), .tensor(k), .tensor(solved), .tensor(gates), .optional(state)] + table)
+            let dv = try cuda.empty(v.shape, dtype)
+            let dStates = try cuda.empty([slots, shape.V, shape.K], dtype)
+            let dInitial = try inputs.initialState.map { _ in try cuda.empty(shape.stateShape) }
+            try scan.launch(
+                "gated_delta_rule_backward_scan", blocks: blocks, threads: plan.scanThreads, shared: plan.scanBytes,
+                [
+                    .tensor(dv), .tensor(dStates), .optional(dInitial), .tensor(q), .tensor(k), .tensor(dOut),
+                    .tensor(inverse), .tensor(scores), .tensor(gates), .optional(upstream[1]),
+                ] + table + [.float(shape.scale)])
+
+            let gradients = try CUDAKernels(cuda, gradientSource, dtype, plan.gradientDefines)
+            let (dq, dk) = (try cuda.empty(q.shape, dtype), try cuda.empty(k.shape, dtype))
+            let tokens = shape.B * shape.T
+            let dBeta = try inputs.beta.map { try cuda.empty($0.shape) }
+            let dCumulative = try cuda.empty([plan.keyTiles, tokens, shape.HV])
+            try gradients.launch(
+                "gated_delta_rule_backward_gradients", blocks: capacity * shape.H * plan.keyTiles, threads: 256,
+                shared: plan.gradientBytes,
+                [
+                    .tensor(dq), .tensor(dk), .optional(dBeta), .tensor(dCumulative), .tensor(q), .tensor(k),
+                    .tensor(solved), .tensor(dOut), .tensor(dv), .tensor(states), .tensor(dStates), .tensor(gates),
+                    .tensor(chunks), .int(shape.H), .long(tokens), .float(shape.scale),
+                ])
+            let dDecay = try inputs.logDecay.map { try cuda.empty($0.shape) }
+            if let dDecay {
+                try gradients.launch(
+                    "gated_delta_rule_backward_decay", blocks: slots, threads: 64,
+                    [.tensor(dDecay), .tensor(dCumulative), .tensor(chunks), .int(shape.HV), .long(tokens)])
+            }
+            let present: [Tensor] = [dq, dk, dv] + [dDecay, dBeta, dInitial].compactMap { $0 }
+            return present
+        }
+        return (results[0], results[1])
+    }
+
+    /// One token of every sequence: outputs; `newState` may be `state`.
+    func step(state: Tensor?, newState: Tensor) throws -> Tensor {
+        let v = inputs.v.value
+        let output = try cuda.empty(v.shape, v.dtype)
+        let kernels = try CUDAKernels(cuda, stepSource, v.dtype, plan.defines)
+        try kernels.launch(
+            "gated_delta_rule_step", blocks: shape.sequenceCount * shape.HV * ((shape.V + 31) / 32), threads: 128,
+            [
+                .tensor(output), .tensor(newState), .tensor(inputs.q.value), .tensor(inputs.k.value), .tensor(v),
+                .optional(inputs.logDecay?.value), .optional(inputs.beta?.value), .optional(state), .int(shape.HV),
+                .float(shape.scale),
+            ])
+        return output
+    }
+}

@@ -1,0 +1,66 @@
+import GDNCUDABackend
+import GDNTensor
+
+/// Tile sizes of the chunkwise CUDA kernels for one call: what `chunk.cuh` computes, once more on this side.
+///
+/// Value columns never mix, so how many of them a block owns changes nothing in the results.
+struct DeltaRulePlan {
+    let defines: KernelDefines
+    let gradientDefines: KernelDefines
+    /// Threads of the scans, and value tiles a head.
+    let scanThreads: Int
+    let valueTiles: Int
+    /// Key tiles of the gradient kernel.
+    let keyTiles: Int
+    /// Dynamic shared memory of the kernels.
+    let prepareBytes: Int
+    let scanBytes: Int
+    let stateBytes: Int
+    let gradientBytes: Int
+
+    init(_ device: DeviceDescription, _ shape: DeltaRuleShape, _ dtype: DType) throws {
+        guard shape.K <= 256 else {
+            throw ShapeError("gated_delta_rule", "q has key dim \(shape.K): the CUDA form takes at most 256")
+        }
+        let size = dtype.byteCount
+        let pad = 16 / size
+        let keyPitch = (shape.K + 15) / 16 * 16 + pad
+        let chunkPitch = 64 + pad
+        let gateBytes = 5 * 64 * 4
+        // Wide blocks share the tiles of q and k; narrower ones where that would leave multiprocessors without work.
+        let units = shape.sequenceCount * shape.HV
+        var warps = dtype == .bfloat16 && shape.V > 64 ? 8 : 4
+        while warps > 2, units * ((shape.V + 16 * warps - 1) / (16 * warps)) * 2 <= device.multiprocessors {
+            warps /= 2
+        }
+        let valuePitch = 16 * warps + pad
+        let scanStage = (2 * 64 * keyPitch + 64 * valuePitch + 2 * 64 * chunkPitch) * size + gateBytes
+        let scanStages = 2 * scanStage <= device.sharedBytesPerBlock && dtype == .bfloat16 ? 2 : 1
+
+        keyTiles = (keyPitch - pad + 127) / 128
+        let keyTile = ((keyPitch - pad) / 16 + keyTiles - 1) / keyTiles * 16
+        let gradientStage = (3 * 64 * chunkPitch + 2 * 64 * (keyTile + pad)) * size
+        let gradientFixed = 2 * 64 * (keyTile + pad) * size + (13 * 64 + 4) * 4
+        let gradientStages =
+            gradientFixed + 2 * gradientStage <= device.sharedBytesPerBlock && dtype == .bfloat16 ? 2 : 1
+
+        let common = [
+            ("KEY_DIM", "\(shape.K)"), ("VALUE_DIM", "\(shape.V)"), ("GROUPS", "\(shape.HV / shape.H)"),
+            ("VALUE_WARPS", "\(warps)"),
+        ]
+        defines = common + [("STAGES", "\(scanStages)")]
+        gradientDefines = common + [("STAGES", "\(gradientStages)")]
+        scanThreads = 32 * warps
+        valueTiles = (shape.V + 16 * warps - 1) / (16 * warps)
+        prepareBytes = max(2 * 64 * keyPitch * size, 3 * 64 * (64 + 4) * 4)
+        scanBytes = scanStages * scanStage
+        stateBytes = scanStages * ((64 * keyPitch + 64 * valuePitch) * size + gateBytes)
+        gradientBytes = gradientFixed + gradientStages * gradientStage
+        let needed = max(prepareBytes, scanBytes, gradientBytes)
+        guard needed <= device.sharedBytesPerBlock else {
+            throw BackendError(
+                "gated_delta_rule: K \(shape.K), V \(shape.V) in \(dtype.rawValue) needs \(needed) bytes of shared memory a "
+                    + "block, \(device.name) has \(device.sharedBytesPerBlock); use bfloat16")
+        }
+    }
+}

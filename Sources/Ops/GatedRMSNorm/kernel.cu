@@ -1,0 +1,66 @@
+// RMS normalisation with an output gate. WIDTH is the width of one norm group; blockIdx.y is the group, and row r of it
+// lies at (r · groups + group) · WIDTH. GATE_FIRST: rms(x a) w, else rms(x) w a, where a = act(gate); SIGMOID: act = σ.
+DEVICE float gate_value(float z) { return SIGMOID ? sigmoid(z) : silu(z); }
+DEVICE float gate_slope(float z) {
+    float s = sigmoid(z);
+    return SIGMOID ? s * (1.0f - s) : s * (1.0f + z * (1.0f - s));
+}
+
+KERNEL(gated_rms_norm_forward)
+(element *y, float *inverse_rms, const element *x, const element *gate, const float *weight, float eps, i64 rows) {
+    i64 row = (i64)blockIdx.x * BLOCK_ROWS + threadIdx.x / GROUP, at = row * gridDim.y + blockIdx.y;
+    bool active = row < rows;
+    RowPart in, z, scale;
+    load_row(in, x + at * WIDTH, active);
+    load_row(z, gate + at * WIDTH, active);
+    load_row(scale, weight + blockIdx.y * WIDTH, true);
+    float squares = 0;
+    EACH_ELEMENT(i, j) {
+        z.at[i].at[j] = gate_value(z.at[i].at[j]);
+        if (GATE_FIRST) in.at[i].at[j] *= z.at[i].at[j];
+        squares += in.at[i].at[j] * in.at[i].at[j];
+    }
+    float r = 1.0f / sqrtf(row_sum(squares) / WIDTH + eps);
+    EACH_ELEMENT(i, j) {
+        in.at[i].at[j] *= r * scale.at[i].at[j];
+        if (!GATE_FIRST) in.at[i].at[j] *= z.at[i].at[j];
+    }
+    store_row(y + at * WIDTH, in, active);
+    if (active && threadIdx.x % GROUP == 0) inverse_rms[at] = r;
+}
+
+// With m = x (GATE_FIRST: x a), n = m r and b = dy w (else dy w a):  dm = r (b − n mean(b n)).
+// dw = Σ dy n (else dy n a); dgate = act'(gate) times dm x (else dy n w). Block b takes rows b, b + grid, ….
+KERNEL(gated_rms_norm_backward)
+(element *dx, element *dgate, float *partial, const element *dy, const element *x, const element *gate,
+ const float *inverse_rms, const float *weight, i64 rows) {
+    RowPart scale, gathered_dw;
+    load_row(scale, weight + blockIdx.y * WIDTH, true);
+    EACH_ELEMENT(i, j) gathered_dw.at[i].at[j] = 0;
+    for (i64 first = (i64)blockIdx.x * BLOCK_ROWS; first < rows; first += (i64)gridDim.x * BLOCK_ROWS) {
+        i64 row = first + threadIdx.x / GROUP, at = row * gridDim.y + blockIdx.y;
+        bool active = row < rows;
+        RowPart in, out, z;
+        load_row(in, x + at * WIDTH, active);
+        load_row(out, dy + at * WIDTH, active);
+        load_row(z, gate + at * WIDTH, active);
+        float r = active ? inverse_rms[at] : 0.0f, dot = 0;
+        EACH_ELEMENT(i, j) {
+            float a = gate_value(z.at[i].at[j]), d = out.at[i].at[j], w = scale.at[i].at[j];
+            float n = in.at[i].at[j] * r * (GATE_FIRST ? a : 1.0f);
+            gathered_dw.at[i].at[j] += d * n * (GATE_FIRST ? 1.0f : a);
+            dot += d * w * n * (GATE_FIRST ? 1.0f : a);
+        }
+        float mean = row_sum(dot) / WIDTH;
+        EACH_ELEMENT(i, j) {
+            float value = z.at[i].at[j], a = gate_value(value), d = out.at[i].at[j], w = scale.at[i].at[j];
+            float n = in.at[i].at[j] * r * (GATE_FIRST ? a : 1.0f);
+            float dm = r * (d * w * (GATE_FIRST ? 1.0f : a) - n * mean);
+            z.at[i].at[j] = gate_slope(value) * (GATE_FIRST ? dm * in.at[i].at[j] : d * n * w);
+            out.at[i].at[j] = GATE_FIRST ? dm * a : dm;
+        }
+        store_row(dx + at * WIDTH, out, active);
+        store_row(dgate + at * WIDTH, z, active);
+    }
+    store_column_sums(partial + ((i64)blockIdx.x * gridDim.y + blockIdx.y) * WIDTH, gathered_dw);
+}

@@ -1,0 +1,91 @@
+import GDNCUDABackend
+import GDNOpsKernels
+import GDNTensor
+
+/// The kernels of one operation for one element type, and how to launch them.
+struct CUDAKernels {
+    let cuda: CUDABackend
+    private let source: KernelSource
+    private let suffix: String
+    private let defines: KernelDefines
+
+    /// A specialisation of an operation's source.
+    /// - Parameters:
+    ///   - source: made by `kernelSource`
+    ///   - dtype: what `element` is in the source
+    ///   - defines: the macros the source asks for
+    /// - Throws: `BackendError` for element types other than float32 and bfloat16.
+    init(_ cuda: CUDABackend, _ source: KernelSource, _ dtype: DType, _ defines: KernelDefines = []) throws {
+        guard dtype == .float32 || dtype == .bfloat16 else {
+            throw BackendError("\(source.name): \(dtype.rawValue) has no CUDA form, expected float32 or bfloat16")
+        }
+        self.cuda = cuda
+        self.source = source
+        suffix = "_\(dtype.rawValue)"
+        self.defines = [("ELEMENT_BFLOAT16", dtype == .bfloat16 ? "1" : "0")] + defines
+    }
+
+    /// Launches kernel `name` (without its dtype).
+    func launch(
+        _ name: String, grid: (Int, Int), threads: Int, shared: Int = 0, _ arguments: [KernelArgument]
+    ) throws {
+        let kernel = try cuda.kernel(source, name + suffix, defines)
+        try cuda.launch(kernel, grid: (grid.0, grid.1, 1), threads: threads, shared: shared, arguments)
+    }
+
+    /// Launches kernel `name` on blocks in one dimension.
+    func launch(_ name: String, blocks: Int, threads: Int, shared: Int = 0, _ arguments: [KernelArgument]) throws {
+        try launch(name, grid: (blocks, 1), threads: threads, shared: shared, arguments)
+    }
+}
+
+/// The prelude and files of `Sources/Ops`, joined.
+func kernelSource(_ name: String, _ files: String...) -> KernelSource {
+    let texts = (["Kernels/Prelude.cuh"] + files).compactMap { path in gdn_kernel_text(path).map { String(cString: $0) }
+    }
+    return KernelSource(name: name, text: texts.joined(separator: "\n"))
+}
+
+/// How a block covers rows: `GROUP` threads a row, `BLOCK_THREADS` a block (the prelude explains).
+struct RowGeometry {
+    /// Rows a block covers at a time.
+    let blockRows: Int
+    let threads: Int
+    let width: Int
+    let defines: KernelDefines
+
+    init(width: Int, dtype: DType) {
+        let vector = vectorLength(dtype, fits: width)
+        let vectors = width / vector
+        var group = 4
+        while group < 512, group * (vector > 1 ? 2 : 8) < vectors { group *= 2 }
+        self.width = width
+        threads = group <= 32 ? 256 : group
+        blockRows = threads / group
+        defines = [
+            ("WIDTH", "\(width)"), ("GROUP", "\(group)"), ("BLOCK_THREADS", "\(threads)"), ("VECTOR", "\(vector)"),
+        ]
+    }
+
+    /// Blocks that cover `rows` once.
+    func blocks(_ rows: Int) -> Int { (rows + blockRows - 1) / blockRows }
+    /// Blocks of a backward that also sums over rows: few enough for their partial sums to be cheap.
+    func summingBlocks(_ rows: Int) -> Int { min(blocks(rows), 528) }
+    /// Shared memory of `store_column_sums`.
+    var summingBytes: Int { blockRows > 1 ? blockRows * width * 4 : 0 }
+}
+
+/// Elements that travel together: 16 bytes where `count` is a multiple of that, else one.
+func vectorLength(_ dtype: DType, fits count: Int) -> Int {
+    let vector = 16 / dtype.byteCount
+    return count % vector == 0 ? vector : 1
+}
+
+/// As above, for whole tensors: all must start at a multiple of 16 bytes too.
+func vectorLength(_ tensors: [Tensor]) -> Int {
+    guard let first = tensors.first, tensors.allSatisfy({ $0.deviceAddress % 16 == 0 }) else { return 1 }
+    return vectorLength(first.dtype, fits: first.count)
+}
+
+/// Blocks of 256 threads for a loop over `count` items of any grid size.
+func loopBlocks(_ count: Int) -> Int { max(1, min((count + 255) / 256, 132 * 32)) }

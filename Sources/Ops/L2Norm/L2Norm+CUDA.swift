@@ -1,0 +1,29 @@
+import GDNAutograd
+import GDNCUDABackend
+import GDNTensor
+
+private let source = kernelSource("l2_norm", "L2Norm/kernel.cu")
+
+extension Tape {
+    /// Saves x (softmax: y) by reference and one float a row.
+    func normaliseRowsCUDA(_ cuda: CUDABackend, _ x: Variable, kind: KeyNormalisation, eps: Float) throws -> Variable {
+        let (input, rows) = (x.value, x.shape.rows)
+        let geometry = RowGeometry(width: x.shape[-1], dtype: input.dtype)
+        let code = kind == .softmax ? "2" : kind == .l1 ? "1" : "0"
+        let kernels = try CUDAKernels(cuda, source, input.dtype, geometry.defines + [("KIND", code)])
+        let output = try cuda.empty(x.shape, input.dtype)
+        let factor = try cuda.empty([rows])
+        try kernels.launch(
+            "normalise_rows_forward", blocks: geometry.blocks(rows), threads: geometry.threads,
+            [.tensor(output), .tensor(factor), .tensor(input), .float(eps), .long(rows)])
+        let saved = kind == .softmax ? output : input
+        return record([x], [output]) { gradients in
+            guard let upstream = gradients[0] else { return [nil] }
+            let dx = try cuda.empty(saved.shape, saved.dtype)
+            try kernels.launch(
+                "normalise_rows_backward", blocks: geometry.blocks(rows), threads: geometry.threads,
+                [.tensor(dx), .tensor(upstream), .tensor(saved), .tensor(factor), .long(rows)])
+            return [dx]
+        }[0]
+    }
+}

@@ -1,0 +1,74 @@
+import GDNAutograd
+import GDNCUDABackend
+import GDNTensor
+
+private let source = kernelSource("short_convolution", "ShortConvolution/kernel.cu")
+
+/// The form for a GPU: saves x by reference; the backward computes what goes into the activation again.
+struct ShortConvolutionCUDA {
+    let cuda: CUDABackend
+    let shape: ShortConvolutionShape
+    let activation: Activation
+    let x: Variable
+    let weight: Variable
+    let bias: Variable?
+    let initialState: Variable?
+    let sequences: Tensor?
+
+    /// Computes output and final state and records the backward.
+    func record(on tape: Tape) throws -> [Variable] {
+        let inputs = [x, weight] + [bias, initialState].compactMap { $0 }
+        let (input, channels, width) = (x.value, shape.channels, shape.width)
+        let vector = vectorLength(input.dtype, fits: channels)
+        let kernels = try CUDAKernels(
+            cuda, source, input.dtype,
+            [("VECTOR", "\(vector)"), ("TAPS", "\(width)"), ("ACTIVATION", activation.cudaCode)])
+        let scale = try cuda.convert(weight.value, to: .float32)
+        let shift = try bias.map { try cuda.convert($0.value, to: .float32) }
+        let state = initialState?.value
+        let tokens = x.shape.rows
+        let tiles = (tokens + 63) / 64
+        let grid = ((channels / vector + 127) / 128, tiles)
+        let extents: [KernelArgument] = [
+            .optional(sequences), .int(shape.sequenceCount), .int(x.shape[1]), .int(channels),
+        ]
+        let weights: [KernelArgument] = [.tensor(scale), .optional(shift), .optional(state)]
+
+        let output = try cuda.empty(x.shape, input.dtype)
+        try kernels.launch(
+            "short_convolution_forward", grid: grid, threads: 128,
+            [.tensor(output), .tensor(input)] + weights + extents + [.long(tokens)])
+        let finalState = try cuda.empty(shape.stateShape)
+        let stateBlocks = width > 1 ? (shape.sequenceCount * channels + 127) / 128 : 0
+        try kernels.launch(
+            "short_convolution_state", blocks: stateBlocks, threads: 128,
+            [.tensor(finalState), .tensor(input), .optional(state)] + extents)
+
+        return tape.record(inputs, [output, finalState]) { gradients in
+            let dx = try cuda.empty(input.shape, input.dtype)
+            let wantsState = initialState?.requiresGradient ?? false
+            // Zeros: a sequence without tokens writes nothing.
+            let dState = try wantsState ? cuda.zeros(shape.stateShape) : nil
+            let partial = try cuda.empty([tiles, (width + 1) * channels])
+            let upstream = try gradients[0] ?? cuda.zeros(input.shape, input.dtype)
+            try kernels.launch(
+                "short_convolution_backward", grid: grid, threads: 128,
+                [.tensor(dx), .tensor(partial), .optional(dState), .tensor(upstream), .tensor(input)] + weights
+                    + extents + [.long(tokens)])
+            if let dFinal = gradients[1] {
+                try kernels.launch(
+                    "short_convolution_backward_state", blocks: stateBlocks, threads: 128,
+                    [.tensor(dx), .optional(dState), .tensor(dFinal)] + extents)
+            }
+            let dWeight = try cuda.empty(weight.shape)
+            let dBias = try bias.map { try cuda.empty($0.shape) }
+            try kernels.launch(
+                "short_convolution_backward_weight", blocks: (channels + 127) / 128, threads: 128,
+                [.tensor(dWeight), .optional(dBias), .tensor(try cuda.sumRows(partial)), .int(channels)])
+            var results: [Tensor?] = [dx, dWeight]
+            if bias != nil { results.append(dBias) }
+            if initialState != nil { results.append(dState) }
+            return results
+        }
+    }
+}
