@@ -75,7 +75,8 @@ import Testing
         var kills = 0
         for attempt in 0..<200 {
             let process = try train(["--resume", "auto"])
-            let deadline = Date().addingTimeInterval(0.55 + 0.013 * Double(attempt * 7 % 40))
+            let deadline = Date().addingTimeInterval(
+                0.55 + 0.013 * Double(attempt * 7 % 40) + 0.02 * Double(attempt))
             while process.isRunning && Date() < deadline { usleep(1000) }
             if process.isRunning {
                 kill(process.processIdentifier, SIGKILL)
