@@ -14,6 +14,7 @@ import cupy
 import torch
 
 C = 64
+BLOCKS = torch.cuda.get_device_properties(0).multi_processor_count
 OPS = sys.argv[1]
 
 
@@ -44,13 +45,13 @@ class Kernels:
         chunk = C + self.pad
         self.scan_bytes = self.stages * ((2 * C * pitch + C * values + 2 * C * chunk) * self.size + 5 * C * 4)
         self.state_bytes = self.stages * ((C * pitch + C * values) * self.size + 5 * C * 4)
-        self.prepare_bytes = max(2 * C * pitch * self.size, (2 * C + C) * (C + 4) * 4)
+        self.prepare_bytes = max(2 * C * pitch * self.size, (2 * C + C) * (C + 4) * (4 if bf16 else 8))
         tiles = (self.key_tile + 127) // 128
         tile = (self.key_tile // 16 + tiles - 1) // tiles * 16
         self.key_tiles = tiles
         self.value_tiles = (V + 16 * self.warps - 1) // (16 * self.warps)
         stage = (3 * C * chunk + 2 * 64 * (tile + self.pad)) * self.size
-        self.gradient_bytes = 2 * C * (tile + self.pad) * self.size + self.stages * stage + (5 * C + 8 * C + 4) * 4
+        self.gradient_bytes = self.stages * (2 * C * (tile + self.pad) * self.size + stage) + (5 * C + 8 * C + 4) * 4
 
     def __getitem__(self, name):
         file = {"chunk_table": "prepare", "forward_prepare": "prepare", "forward_scan": "scan", "backward_scan": "scan",
@@ -140,9 +141,10 @@ class Run:
                      do, self.inverse, self.scores, self.gates, dht, self.chunks, self.first, self.HV, self.scale)
         tokens = cupy.int64(self.tokens)
         if "gradients" in parts:
-            n.launch("backward_gradients", self.capacity * self.H * n.key_tiles, 256, n.gradient_bytes, self.dq, self.dk,
+            items = self.capacity * self.H * n.key_tiles
+            n.launch("backward_gradients", min(items, BLOCKS), 256, n.gradient_bytes, self.dq, self.dk,
                      self.dbeta, self.db, self.q, self.k, self.u, do, self.dv, self.states, self.dstates, self.gates,
-                     self.chunks, self.H, tokens, self.scale)
+                     self.chunks, self.H, tokens, self.scale, items)
         if "decay" in parts:
             n.launch("backward_decay", self.capacity * self.HV, 64, 0, self.dg, self.db, self.chunks, self.HV, tokens)
 

@@ -1,3 +1,4 @@
+import GDNAutograd
 import GDNCUDABackend
 import GDNOpsKernels
 import GDNTensor
@@ -36,6 +37,17 @@ struct CUDAKernels {
     /// Launches kernel `name` on blocks in one dimension.
     func launch(_ name: String, blocks: Int, threads: Int, shared: Int = 0, _ arguments: [KernelArgument]) throws {
         try launch(name, grid: (blocks, 1), threads: threads, shared: shared, arguments)
+    }
+}
+
+extension Tape {
+    /// The variable in another floating-point dtype; its gradient comes back in the dtype it had.
+    func converted(_ cuda: CUDABackend, _ x: Variable, to dtype: DType) throws -> Variable {
+        let own = x.value.dtype
+        if own == dtype { return x }
+        return record([x], [try cuda.convert(x.value, to: dtype)]) { gradients in
+            [try gradients[0].map { try cuda.convert($0, to: own) }]
+        }[0]
     }
 }
 

@@ -93,13 +93,14 @@ struct GatedDeltaRuleCUDA {
             let tokens = shape.B * shape.T
             let dBeta = try inputs.beta.map { try cuda.empty($0.shape) }
             let dCumulative = try cuda.empty([plan.keyTiles, tokens, shape.HV])
+            let items = capacity * shape.H * plan.keyTiles
             try gradients.launch(
-                "gated_delta_rule_backward_gradients", blocks: capacity * shape.H * plan.keyTiles, threads: 256,
-                shared: plan.gradientBytes,
+                "gated_delta_rule_backward_gradients", blocks: min(items, cuda.description.multiprocessors),
+                threads: 256, shared: plan.gradientBytes,
                 [
                     .tensor(dq), .tensor(dk), .optional(dBeta), .tensor(dCumulative), .tensor(q), .tensor(k),
                     .tensor(solved), .tensor(dOut), .tensor(dv), .tensor(states), .tensor(dStates), .tensor(gates),
-                    .tensor(chunks), .int(shape.H), .long(tokens), .float(shape.scale),
+                    .tensor(chunks), .int(shape.H), .long(tokens), .float(shape.scale), .int(items),
                 ])
             let dDecay = try inputs.logDecay.map { try cuda.empty($0.shape) }
             if let dDecay {

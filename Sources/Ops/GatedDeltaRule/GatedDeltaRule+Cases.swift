@@ -79,7 +79,7 @@ enum GatedDeltaRuleCases {
         let tokenHeads = o.B * o.T * o.HV
         let perToken: Int = 2 * (2 * 64 * o.K + 3 * o.K * o.V + 2 * 64 * o.V)
         let elements: Int = inputs.map(\.shape.count).reduce(0, +) + tokenHeads * o.V
-        return OperationCase(
+        var operationCase = OperationCase(
             operation: "gated_delta_rule", name: o.name, inputs: inputs, outputs: ["o", "finalState"],
             budget: .float32Reassociated, bfloat16Budget: o.keys == .correlatedByRatio ? nil : .bfloat16,
             illConditioned: o.keys == .correlatedByRatio, tiny: o.tiny,
@@ -87,6 +87,8 @@ enum GatedDeltaRuleCases {
         ) { tape, inputs in
             try run(reference, tape, inputs)
         }
+        if o.K > 256 { operationCase.unsupportedOnCUDA = "key dimensions above 256 have no CUDA form" }
+        return operationCase
     }
 
     private static func run(_ reference: GatedDeltaRuleReference, _ tape: Tape, _ inputs: [Variable]) throws

@@ -39,8 +39,8 @@ struct DeltaRulePlan {
 
         keyTiles = (keyPitch - pad + 127) / 128
         let keyTile = ((keyPitch - pad) / 16 + keyTiles - 1) / keyTiles * 16
-        let gradientStage = (3 * 64 * chunkPitch + 2 * 64 * (keyTile + pad)) * size
-        let gradientFixed = 2 * 64 * (keyTile + pad) * size + (13 * 64 + 4) * 4
+        let gradientStage = (3 * 64 * chunkPitch + 4 * 64 * (keyTile + pad)) * size
+        let gradientFixed = (13 * 64 + 4) * 4
         let gradientStages =
             gradientFixed + 2 * gradientStage <= device.sharedBytesPerBlock && dtype == .bfloat16 ? 2 : 1
 
@@ -52,7 +52,7 @@ struct DeltaRulePlan {
         gradientDefines = common + [("STAGES", "\(gradientStages)")]
         scanThreads = 32 * warps
         valueTiles = (shape.V + 16 * warps - 1) / (16 * warps)
-        prepareBytes = max(2 * 64 * keyPitch * size, 3 * 64 * (64 + 4) * 4)
+        prepareBytes = max(2 * 64 * keyPitch * size, 3 * 64 * (64 + 4) * (dtype == .bfloat16 ? 4 : 8))
         scanBytes = scanStages * scanStage
         stateBytes = scanStages * ((64 * keyPitch + 64 * valuePitch) * size + gateBytes)
         gradientBytes = gradientFixed + gradientStages * gradientStage

@@ -34,6 +34,14 @@ extension Tape {
             }
             return gatedDeltaRuleCPU(cpu, shape, inputs)
         case .cuda(let cuda):
+            if q.value.dtype == .bfloat16, min(shape.K, shape.V) < 16 {
+                // Smaller than a tensor core tile: nothing to gain from bfloat16 operands, and much to lose.
+                let results = try gatedDeltaRule(
+                    converted(cuda, q, to: .float32), converted(cuda, k, to: .float32),
+                    converted(cuda, v, to: .float32), logDecay: logDecay, beta: beta, initialState: initialState,
+                    sequences: sequences, scale: scale)
+                return (try converted(cuda, results.output, to: .bfloat16), results.finalState)
+            }
             let form = try GatedDeltaRuleCUDA(cuda, shape, inputs, boundaries: sequences)
             guard shape.isOneTokenEach, !needsBackward(inputs.variables) else { return try form.record(on: self) }
             let state = try cuda.empty(shape.stateShape)

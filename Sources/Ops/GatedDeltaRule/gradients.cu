@@ -6,7 +6,8 @@
 //   H  = strictly lower (dP ⊙ Q Kᵀ + N ⊙ K Kᵀ), in float32
 //   db_i = Σ_j H_ij − Σ_j H_ji + q_i·dQx_i + k_i·dKx_i − k_i·dKs_i,  db_last += Σ k·dKs + e^B ⟨dS1, S0⟩
 //   dβ_i = (dV Uᵀ)_ii / β_i²
-// Warps 0–3 hold dP, N and dQ of sixteen rows each, warps 4–7 the two parts of dK.
+// Warps 0–3 hold dP, N and dQ of sixteen rows each, warps 4–7 the two parts of dK. Blocks stay and take one item (chunk,
+// key head, key tile) after the other, so that tiles of the next item arrive while this one is finished (STAGES 2).
 
 constexpr int GRADIENT_TILES = (KEY_TILE + 127) / 128;
 constexpr int GRADIENT_TILE = (KEY_TILE / 16 + GRADIENT_TILES - 1) / GRADIENT_TILES * 16;
@@ -26,8 +27,8 @@ struct GradientStage {
 };
 
 struct GradientShared {
-    element q[CHUNK * GRADIENT_PITCH];
-    element k[CHUNK * GRADIENT_PITCH];
+    element q[STAGES][CHUNK * GRADIENT_PITCH];
+    element k[STAGES][CHUNK * GRADIENT_PITCH];
     GradientStage stages[STAGES];
     float gates[GATES];
     float row_h[CHUNK], row_q[CHUNK], row_x[CHUNK], row_s[CHUNK];
@@ -73,7 +74,22 @@ DEVICE void multiply_rows(Accumulator *c, const FragmentA &a, const element *til
     }
 }
 
-// Grid: chunks × key heads × key tiles; 256 threads.
+// Where an item lies.
+struct GradientItem {
+    Chunk chunk;
+    int index, key_head, key_column;
+};
+
+DEVICE GradientItem find_item(const Chunk *chunks, int number, int key_heads) {
+    GradientItem item;
+    item.key_column = number % GRADIENT_TILES * GRADIENT_TILE;
+    item.key_head = number / GRADIENT_TILES % key_heads;
+    item.index = number / GRADIENT_TILES / key_heads;
+    item.chunk = chunks[item.index];
+    return item;
+}
+
+// Items: chunks × key heads × key tiles. Grid: any number of blocks; 256 threads.
 extern "C" __global__ void __launch_bounds__(256, 1)
 #if ELEMENT_BFLOAT16
 gated_delta_rule_backward_gradients_bfloat16
@@ -82,232 +98,257 @@ gated_delta_rule_backward_gradients_float32
 #endif
 (element *dq, element *dk, float *d_beta, float *d_cumulative, const element *q, const element *k,
  const element *solved, const element *d_out, const element *dv, const element *states,
- const element *state_gradients, const float *gates, const Chunk *chunks, int key_heads, i64 tokens, float scale) {
+ const element *state_gradients, const float *gates, const Chunk *chunks, int key_heads, i64 tokens, float scale,
+ int items) {
     extern __shared__ __align__(16) unsigned char shared_bytes[];
     GradientShared &shared = *(GradientShared *)shared_bytes;
-    int tile = blockIdx.x % GRADIENT_TILES, key_head = blockIdx.x / GRADIENT_TILES % key_heads;
-    int index = blockIdx.x / GRADIENT_TILES / key_heads;
-    Chunk chunk = chunks[index];
-    if (chunk.rows == 0) return;
-    int value_heads = key_heads * GROUPS, key_column = tile * GRADIENT_TILE, key_columns = KEY_DIM - key_column;
+    int value_heads = key_heads * GROUPS;
     int warp = threadIdx.x >> 5, lane = lane_id(), g = lane >> 2, t = lane & 3;
     bool first_role = warp < 4;
     int row = (warp & 3) * 16;
-
-    i64 keys = ((i64)chunk.token * key_heads + key_head) * KEY_DIM + key_column;
     i64 key_stride = (i64)key_heads * KEY_DIM, value_stride = (i64)value_heads * VALUE_DIM;
-    load_tile<CHUNK, GRADIENT_TILE, GRADIENT_PITCH, 256, KEY_ALIGNED>(shared.q, q + keys, key_stride, chunk.rows,
-                                                                      key_columns);
-    load_tile<CHUNK, GRADIENT_TILE, GRADIENT_PITCH, 256, KEY_ALIGNED>(shared.k, k + keys, key_stride, chunk.rows,
-                                                                      key_columns);
-    auto load_step = [&](int number) {
-        GradientStage &stage = shared.stages[STAGES == 2 ? number & 1 : 0];
-        int head = key_head * GROUPS + number / STEPS, column = number % STEPS * STEP;
-        i64 values = ((i64)chunk.token * value_heads + head) * VALUE_DIM + column;
-        i64 state = (((i64)index * value_heads + head) * VALUE_DIM + column) * KEY_DIM + key_column;
-        int columns = VALUE_DIM - column;
-        load_tile<CHUNK, STEP, STEP_PITCH, 256, VALUE_ALIGNED>(stage.solved, solved + values, value_stride, chunk.rows,
+
+    // Step `step` of an item: 64 value columns of one value head; the first step also brings q and k.
+    auto load_step = [&](const GradientItem &item, int step, int buffer, int key_buffer) {
+        GradientStage &stage = shared.stages[buffer];
+        int head = item.key_head * GROUPS + step / STEPS, column = step % STEPS * STEP;
+        int rows = item.chunk.rows, columns = VALUE_DIM - column, key_columns = KEY_DIM - item.key_column;
+        i64 values = ((i64)item.chunk.token * value_heads + head) * VALUE_DIM + column;
+        i64 state = (((i64)item.index * value_heads + head) * VALUE_DIM + column) * KEY_DIM + item.key_column;
+        if (step == 0) {
+            i64 keys = ((i64)item.chunk.token * key_heads + item.key_head) * KEY_DIM + item.key_column;
+            load_tile<CHUNK, GRADIENT_TILE, GRADIENT_PITCH, 256, KEY_ALIGNED>(shared.q[key_buffer], q + keys, key_stride,
+                                                                              rows, key_columns);
+            load_tile<CHUNK, GRADIENT_TILE, GRADIENT_PITCH, 256, KEY_ALIGNED>(shared.k[key_buffer], k + keys, key_stride,
+                                                                              rows, key_columns);
+        }
+        load_tile<CHUNK, STEP, STEP_PITCH, 256, VALUE_ALIGNED>(stage.solved, solved + values, value_stride, rows,
                                                                columns);
-        load_tile<CHUNK, STEP, STEP_PITCH, 256, VALUE_ALIGNED>(stage.d_out, d_out + values, value_stride, chunk.rows,
-                                                               columns);
-        load_tile<CHUNK, STEP, STEP_PITCH, 256, VALUE_ALIGNED>(stage.dv, dv + values, value_stride, chunk.rows,
-                                                               columns);
+        load_tile<CHUNK, STEP, STEP_PITCH, 256, VALUE_ALIGNED>(stage.d_out, d_out + values, value_stride, rows, columns);
+        load_tile<CHUNK, STEP, STEP_PITCH, 256, VALUE_ALIGNED>(stage.dv, dv + values, value_stride, rows, columns);
         load_tile<STEP, GRADIENT_TILE, GRADIENT_PITCH, 256, KEY_ALIGNED>(stage.state, states + state, KEY_DIM, columns,
                                                                          key_columns);
         load_tile<STEP, GRADIENT_TILE, GRADIENT_PITCH, 256, KEY_ALIGNED>(
             stage.state_gradient, state_gradients + state, KEY_DIM, columns, key_columns);
         copy_commit();
     };
-    if (STAGES == 2) load_step(0);
 
-    Accumulator total[GROUPS > 1 ? PARTS : 1];
-    if (GROUPS > 1)
-#pragma unroll
-        for (int n = 0; n < PARTS; n++) clear(total[GROUPS > 1 ? n : 0]);
+    GradientItem next = find_item(chunks, min((int)blockIdx.x, items - 1), key_heads);
+    int number = 0, key_buffer = 0;  // steps so far, and which q and k are this item's
+    if (STAGES == 2 && blockIdx.x < items) load_step(next, 0, 0, 0);
 
 #pragma unroll 1
-    for (int group = 0; group < GROUPS; group++) {
-        int head = key_head * GROUPS + group;
-        i64 slot = (i64)index * value_heads + head;
-        // Warps 0–3: main = dQx, side = dP (0–7) and N (8–15). Warps 4–7: main = dKx, side = dKs.
-        Accumulator main[PARTS], side[16];
+    for (int work = blockIdx.x; work < items; work += gridDim.x, key_buffer ^= STAGES - 1) {
+        GradientItem item = next;
+        Chunk chunk = item.chunk;
+        int tile = work % GRADIENT_TILES, key_head = item.key_head, index = item.index;
+        int key_columns = KEY_DIM - item.key_column;
+        element *q_tile = shared.q[key_buffer], *k_tile = shared.k[key_buffer];
+        bool more = work + (int)gridDim.x < items;
+        if (more) next = find_item(chunks, work + gridDim.x, key_heads);
+
+        Accumulator total[GROUPS > 1 ? PARTS : 1];
+        if (GROUPS > 1)
 #pragma unroll
-        for (int n = 0; n < PARTS; n++) clear(main[n]);
-#pragma unroll
-        for (int n = 0; n < 16; n++) clear(side[n]);
-        float state_dot = 0;
+            for (int n = 0; n < PARTS; n++) clear(total[GROUPS > 1 ? n : 0]);
 
 #pragma unroll 1
-        for (int step = 0; step < STEPS; step++) {
-            int number = group * STEPS + step;
-            GradientStage &stage = shared.stages[STAGES == 2 ? number & 1 : 0];
-            if (STAGES == 1) {
+        for (int group = 0; group < GROUPS; group++) {
+            int head = key_head * GROUPS + group;
+            i64 slot = (i64)index * value_heads + head;
+            // Warps 0–3: main = dQx, side = dP (0–7) and N (8–15). Warps 4–7: main = dKx, side = dKs.
+            Accumulator main[PARTS], side[16];
+#pragma unroll
+            for (int n = 0; n < PARTS; n++) clear(main[n]);
+#pragma unroll
+            for (int n = 0; n < 16; n++) clear(side[n]);
+            float state_dot = 0;
+
+#pragma unroll 1
+            for (int step = 0; step < STEPS; step++) {
+                int at = group * STEPS + step;
+                GradientStage &stage = shared.stages[STAGES == 2 ? number & 1 : 0];
+                if (STAGES == 1) {
+                    block_barrier();
+                    load_step(item, at, 0, 0);
+                }
+                copy_wait<0>();
                 block_barrier();
-                load_step(number);
+                if (step == 0)
+                    for (int i = threadIdx.x; i < GATES; i += 256) shared.gates[i] = gates[slot * GATES + i];
+                if (STAGES == 2) {
+                    if (at + 1 < GROUPS * STEPS) {
+                        load_step(item, at + 1, (number + 1) & 1, key_buffer);
+                    } else if (more) {
+                        load_step(next, 0, (number + 1) & 1, key_buffer ^ 1);
+                    }
+                }
+                number++;
+                if (first_role) {
+#pragma unroll UNROLL
+                    for (int part = 0; part < STEP / 16; part++) {
+                        FragmentA a = load_a<STEP_PITCH>(stage.d_out, row, part * 16);
+                        FragmentA b = load_a<STEP_PITCH>(stage.dv, row, part * 16);
+#pragma unroll
+                        for (int n = 0; n < 4; n++) {
+                            if (n > warp) continue;
+                            FragmentB b0, b1;
+                            load_b<STEP_PITCH>(b0, b1, stage.solved, n * 16, part * 16);
+                            multiply(side[2 * n], a, b0);
+                            multiply(side[2 * n + 1], a, b1);
+                            multiply(side[8 + 2 * n], b, b0);
+                            multiply(side[8 + 2 * n + 1], b, b1);
+                        }
+                        multiply_rows(main, a, stage.state, part);
+                    }
+                    constexpr int LENGTH = 16 / sizeof(element), ACROSS = GRADIENT_TILE / LENGTH;
+#pragma unroll 2
+                    for (int i = threadIdx.x; i < STEP * ACROSS; i += 128) {
+                        int place = i / ACROSS * GRADIENT_PITCH + i % ACROSS * LENGTH;
+                        Floats<LENGTH> a, b;
+                        load_vector(a, stage.state + place);
+                        load_vector(b, stage.state_gradient + place);
+#pragma unroll
+                        for (int j = 0; j < LENGTH; j++) state_dot += a.at[j] * b.at[j];
+                    }
+                } else {
+#pragma unroll UNROLL
+                    for (int part = 0; part < STEP / 16; part++) {
+                        multiply_rows(main, load_a<STEP_PITCH>(stage.dv, row, part * 16), stage.state, part);
+                        multiply_rows(side, load_a<STEP_PITCH>(stage.solved, row, part * 16), stage.state_gradient, part);
+                    }
+                }
             }
-            copy_wait<0>();
             block_barrier();
-            if (step == 0)
-                for (int i = threadIdx.x; i < GATES; i += 256) shared.gates[i] = gates[slot * GATES + i];
-            if (STAGES == 2 && number + 1 < GROUPS * STEPS) load_step(number + 1);
+
+            // dP and N leave registers in place of the last stage's tiles.
+            GradientStage &last = shared.stages[STAGES == 2 ? (number - 1) & 1 : 0];
+            element *dp_tile = last.d_out, *n_tile = last.dv;
+            const float *gate = gate_decay(shared.gates) + row + g;
+            float upper_decay = gate[0], lower_decay = gate[8];
+            if (first_role) {
+                const float *cumulative = shared.gates, *strength = gate_strength(shared.gates);
+                float upper = 0, lower = 0;
+#pragma unroll
+                for (int n = 0; n < 4; n++) {
+                    Accumulator qk[2], kk[2];
+#pragma unroll
+                    for (int half = 0; half < 2; half++) clear(qk[half]), clear(kk[half]);
+                    if (n <= warp) {
+#pragma unroll UNROLL
+                        for (int part = 0; part < GRADIENT_TILE / 16; part++) {
+                            FragmentB b0, b1;
+                            load_b<GRADIENT_PITCH>(b0, b1, k_tile, n * 16, part * 16);
+                            FragmentA a = load_a<GRADIENT_PITCH>(q_tile, row, part * 16);
+                            multiply(qk[0], a, b0);
+                            multiply(qk[1], a, b1);
+                            a = load_a<GRADIENT_PITCH>(k_tile, row, part * 16);
+                            multiply(kk[0], a, b0);
+                            multiply(kk[1], a, b1);
+                        }
+                    }
+#pragma unroll
+                    for (int half = 0; half < 2; half++) {
+                        Accumulator &dp = side[2 * n + half], &dn = side[8 + 2 * n + half];
+                        float h[4];
+#pragma unroll
+                        for (int i = 0; i < 4; i++) {
+                            int r = row + g + (i >> 1) * 8, c = n * 16 + half * 8 + 2 * t + (i & 1);
+                            if (r == c && d_beta && tile == 0 && r < chunk.rows)
+                                d_beta[(i64)(chunk.token + r) * value_heads + head] = dn.at[i] / strength[r] / strength[r];
+                            float decay = decay_between(cumulative, r, c);
+                            dp.at[i] = r >= c ? scale * decay * dp.at[i] : 0.0f;
+                            dn.at[i] = r > c ? -decay * dn.at[i] : 0.0f;
+                            h[i] = r > c ? dp.at[i] * qk[half].at[i] + dn.at[i] * kk[half].at[i] : 0.0f;
+                        }
+                        upper += h[0] + h[1];
+                        lower += h[2] + h[3];
+                        float even = h[0] + h[2], odd = h[1] + h[3];
+#pragma unroll
+                        for (int lanes = 4; lanes < 32; lanes *= 2) {
+                            even += __shfl_xor_sync(FULL_MASK, even, lanes);
+                            odd += __shfl_xor_sync(FULL_MASK, odd, lanes);
+                        }
+                        if (g == 0) {
+                            shared.column_h[warp][n * 16 + half * 8 + 2 * t] = even;
+                            shared.column_h[warp][n * 16 + half * 8 + 2 * t + 1] = odd;
+                        }
+                        store_rows<true>(dp_tile + row * STEP_PITCH + n * 16 + half * 8, STEP_PITCH, dp, 16, 8);
+                        store_rows<true>(n_tile + row * STEP_PITCH + n * 16 + half * 8, STEP_PITCH, dn, 16, 8);
+                    }
+                }
+#pragma unroll
+                for (int lanes = 1; lanes < 4; lanes *= 2) {
+                    upper += __shfl_xor_sync(FULL_MASK, upper, lanes);
+                    lower += __shfl_xor_sync(FULL_MASK, lower, lanes);
+                }
+                if (t == 0) shared.row_h[row + g] = upper, shared.row_h[row + g + 8] = lower;
+#pragma unroll
+                for (int n = 0; n < PARTS; n++) scale_rows(main[n], scale * upper_decay, scale * lower_decay);
+                row_dots(shared.row_q, main, q_tile, row);
+                state_dot = warp_sum(state_dot);
+                if (lane == 0) shared.state_dot[warp] = state_dot;
+            } else {
+                gate = gate_rest(shared.gates) + row + g;
+                float upper_rest = gate[0], lower_rest = gate[8];
+#pragma unroll
+                for (int n = 0; n < PARTS; n++) {
+                    scale_rows(main[n], -upper_decay, -lower_decay);
+                    scale_rows(side[n], upper_rest, lower_rest);
+                }
+                row_dots(shared.row_x, main, k_tile, row);
+                row_dots(shared.row_s, side, k_tile, row);
+#pragma unroll
+                for (int n = 0; n < PARTS; n++)
+#pragma unroll
+                    for (int i = 0; i < 4; i++) main[n].at[i] += side[n].at[i];
+            }
+            block_barrier();
+
             if (first_role) {
 #pragma unroll UNROLL
-                for (int part = 0; part < STEP / 16; part++) {
-                    FragmentA a = load_a<STEP_PITCH>(stage.d_out, row, part * 16);
-                    FragmentA b = load_a<STEP_PITCH>(stage.dv, row, part * 16);
-#pragma unroll
-                    for (int n = 0; n < 4; n++) {
-                        if (n > warp) continue;
-                        FragmentB b0, b1;
-                        load_b<STEP_PITCH>(b0, b1, stage.solved, n * 16, part * 16);
-                        multiply(side[2 * n], a, b0);
-                        multiply(side[2 * n + 1], a, b1);
-                        multiply(side[8 + 2 * n], b, b0);
-                        multiply(side[8 + 2 * n + 1], b, b1);
-                    }
-                    multiply_rows(main, a, stage.state, part);
-                }
-                for (int i = threadIdx.x; i < STEP * GRADIENT_TILE / 2; i += 128) {
-                    int at = i / (GRADIENT_TILE / 2) * GRADIENT_PITCH + i % (GRADIENT_TILE / 2) * 2;
-                    state_dot += to_float(stage.state[at]) * to_float(stage.state_gradient[at]);
-                    state_dot += to_float(stage.state[at + 1]) * to_float(stage.state_gradient[at + 1]);
-                }
+                for (int step = 0; step < 4; step++)
+                    if (step <= warp) multiply_rows(main, load_a<STEP_PITCH>(dp_tile, row, step * 16), k_tile, step);
             } else {
 #pragma unroll UNROLL
-                for (int part = 0; part < STEP / 16; part++) {
-                    multiply_rows(main, load_a<STEP_PITCH>(stage.dv, row, part * 16), stage.state, part);
-                    multiply_rows(side, load_a<STEP_PITCH>(stage.solved, row, part * 16), stage.state_gradient, part);
+                for (int step = 0; step < 4; step++) {
+                    if (step >= warp - 4) {
+                        multiply_rows(main, load_a_transposed<STEP_PITCH>(dp_tile, row, step * 16), q_tile, step);
+                        multiply_rows(main, load_a_transposed<STEP_PITCH>(n_tile, row, step * 16), k_tile, step);
+                    }
+                    if (step <= warp - 4)
+                        multiply_rows(main, load_a<STEP_PITCH>(n_tile, row, step * 16), k_tile, step);
                 }
             }
-        }
-        block_barrier();
-
-        // dP and N leave registers in place of the last stage's tiles.
-        GradientStage &last = shared.stages[STAGES == 2 ? (group * STEPS + STEPS - 1) & 1 : 0];
-        element *dp_tile = last.d_out, *n_tile = last.dv;
-        const float *gate = gate_decay(shared.gates) + row + g;
-        float upper_decay = gate[0], lower_decay = gate[8];
-        if (first_role) {
-            const float *cumulative = shared.gates, *strength = gate_strength(shared.gates);
-            float upper = 0, lower = 0;
+            if (threadIdx.x < CHUNK && threadIdx.x < chunk.rows) {
+                int i = threadIdx.x;
+                float sum = shared.row_h[i] + shared.row_q[i] + shared.row_x[i] - shared.row_s[i];
 #pragma unroll
-            for (int n = 0; n < 4; n++) {
-                Accumulator qk[2], kk[2];
-#pragma unroll
-                for (int half = 0; half < 2; half++) clear(qk[half]), clear(kk[half]);
-                if (n <= warp) {
-#pragma unroll UNROLL
-                    for (int part = 0; part < GRADIENT_TILE / 16; part++) {
-                        FragmentB b0, b1;
-                        load_b<GRADIENT_PITCH>(b0, b1, shared.k, n * 16, part * 16);
-                        FragmentA a = load_a<GRADIENT_PITCH>(shared.q, row, part * 16);
-                        multiply(qk[0], a, b0);
-                        multiply(qk[1], a, b1);
-                        a = load_a<GRADIENT_PITCH>(shared.k, row, part * 16);
-                        multiply(kk[0], a, b0);
-                        multiply(kk[1], a, b1);
-                    }
+                for (int w = 0; w < 4; w++) sum -= shared.column_h[w][i];
+                if (i == chunk.rows - 1) {
+                    float inner = 0;
+                    for (int w = 0; w < 4; w++) inner += shared.state_dot[w];
+                    sum += gate_decay(shared.gates)[CHUNK - 1] * inner;
+                    for (int j = 0; j < CHUNK; j++) sum += shared.row_s[j];
                 }
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    Accumulator &dp = side[2 * n + half], &dn = side[8 + 2 * n + half];
-                    float h[4];
-#pragma unroll
-                    for (int i = 0; i < 4; i++) {
-                        int r = row + g + (i >> 1) * 8, c = n * 16 + half * 8 + 2 * t + (i & 1);
-                        if (r == c && d_beta && tile == 0 && r < chunk.rows)
-                            d_beta[(i64)(chunk.token + r) * value_heads + head] = dn.at[i] / strength[r] / strength[r];
-                        float decay = decay_between(cumulative, r, c);
-                        dp.at[i] = r >= c ? scale * decay * dp.at[i] : 0.0f;
-                        dn.at[i] = r > c ? -decay * dn.at[i] : 0.0f;
-                        h[i] = r > c ? dp.at[i] * qk[half].at[i] + dn.at[i] * kk[half].at[i] : 0.0f;
-                    }
-                    upper += h[0] + h[1];
-                    lower += h[2] + h[3];
-                    float even = h[0] + h[2], odd = h[1] + h[3];
-#pragma unroll
-                    for (int lanes = 4; lanes < 32; lanes *= 2) {
-                        even += __shfl_xor_sync(FULL_MASK, even, lanes);
-                        odd += __shfl_xor_sync(FULL_MASK, odd, lanes);
-                    }
-                    if (g == 0) {
-                        shared.column_h[warp][n * 16 + half * 8 + 2 * t] = even;
-                        shared.column_h[warp][n * 16 + half * 8 + 2 * t + 1] = odd;
-                    }
-                    store_rows<true>(dp_tile + row * STEP_PITCH + n * 16 + half * 8, STEP_PITCH, dp, 16, 8);
-                    store_rows<true>(n_tile + row * STEP_PITCH + n * 16 + half * 8, STEP_PITCH, dn, 16, 8);
-                }
+                d_cumulative[((i64)tile * tokens + chunk.token + i) * value_heads + head] = sum;
             }
+            if (GROUPS > 1) {
 #pragma unroll
-            for (int lanes = 1; lanes < 4; lanes *= 2) {
-                upper += __shfl_xor_sync(FULL_MASK, upper, lanes);
-                lower += __shfl_xor_sync(FULL_MASK, lower, lanes);
+                for (int n = 0; n < PARTS; n++)
+#pragma unroll
+                    for (int i = 0; i < 4; i++) total[GROUPS > 1 ? n : 0].at[i] += main[n].at[i];
             }
-            if (t == 0) shared.row_h[row + g] = upper, shared.row_h[row + g + 8] = lower;
+            if (group == GROUPS - 1) {
+                i64 keys = ((i64)chunk.token * key_heads + key_head) * KEY_DIM + item.key_column;
+                element *to = (first_role ? dq : dk) + keys + row * key_stride;
 #pragma unroll
-            for (int n = 0; n < PARTS; n++) scale_rows(main[n], scale * upper_decay, scale * lower_decay);
-            row_dots(shared.row_q, main, shared.q, row);
-            state_dot = warp_sum(state_dot);
-            if (lane == 0) shared.state_dot[warp] = state_dot;
-        } else {
-            gate = gate_rest(shared.gates) + row + g;
-            float upper_rest = gate[0], lower_rest = gate[8];
-#pragma unroll
-            for (int n = 0; n < PARTS; n++) {
-                scale_rows(main[n], -upper_decay, -lower_decay);
-                scale_rows(side[n], upper_rest, lower_rest);
+                for (int n = 0; n < PARTS; n++)
+                    store_rows<KEY_PAIRS>(to + n * 8, key_stride, GROUPS > 1 ? total[GROUPS > 1 ? n : 0] : main[n],
+                                          chunk.rows - row, key_columns - n * 8);
             }
-            row_dots(shared.row_x, main, shared.k, row);
-            row_dots(shared.row_s, side, shared.k, row);
-#pragma unroll
-            for (int n = 0; n < PARTS; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++) main[n].at[i] += side[n].at[i];
+            block_barrier();
         }
-        block_barrier();
-
-        if (first_role) {
-#pragma unroll UNROLL
-            for (int step = 0; step < 4; step++)
-                if (step <= warp) multiply_rows(main, load_a<STEP_PITCH>(dp_tile, row, step * 16), shared.k, step);
-        } else {
-#pragma unroll UNROLL
-            for (int step = 0; step < 4; step++) {
-                if (step >= warp - 4) {
-                    multiply_rows(main, load_a_transposed<STEP_PITCH>(dp_tile, row, step * 16), shared.q, step);
-                    multiply_rows(main, load_a_transposed<STEP_PITCH>(n_tile, row, step * 16), shared.k, step);
-                }
-                if (step <= warp - 4)
-                    multiply_rows(main, load_a<STEP_PITCH>(n_tile, row, step * 16), shared.k, step);
-            }
-        }
-        if (threadIdx.x < CHUNK && threadIdx.x < chunk.rows) {
-            int i = threadIdx.x;
-            float sum = shared.row_h[i] + shared.row_q[i] + shared.row_x[i] - shared.row_s[i];
-#pragma unroll
-            for (int w = 0; w < 4; w++) sum -= shared.column_h[w][i];
-            if (i == chunk.rows - 1) {
-                float inner = 0;
-                for (int w = 0; w < 4; w++) inner += shared.state_dot[w];
-                sum += gate_decay(shared.gates)[CHUNK - 1] * inner;
-                for (int j = 0; j < CHUNK; j++) sum += shared.row_s[j];
-            }
-            d_cumulative[((i64)tile * tokens + chunk.token + i) * value_heads + head] = sum;
-        }
-        if (GROUPS > 1) {
-#pragma unroll
-            for (int n = 0; n < PARTS; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++) total[GROUPS > 1 ? n : 0].at[i] += main[n].at[i];
-        }
-        if (group == GROUPS - 1) {
-            element *to = (first_role ? dq : dk) + keys + row * key_stride;
-#pragma unroll
-            for (int n = 0; n < PARTS; n++)
-                store_rows<KEY_PAIRS>(to + n * 8, key_stride, GROUPS > 1 ? total[GROUPS > 1 ? n : 0] : main[n],
-                                      chunk.rows - row, key_columns - n * 8);
-        }
-        block_barrier();
     }
 }
 

@@ -1,7 +1,8 @@
 // Before the scans, for every chunk and value head by itself:
 //   b_i = Σ_{m ≤ i} g_m,  G_ij = e^(b_i − b_j) for i ≥ j
 //   A = (I + strictly lower (β_i k_i·k_j))⁻¹,  inverse = G ⊙ A,  scores = s · G ⊙ (Q Kᵀ)
-// The inverse is gate-free, so its entries are at most β; all of it is float32. Sixteen-row diagonal blocks by forward
+// The inverse is gate-free, so its entries are at most β. It is computed in float32 (in the float32 form in double, from
+// products in double: with correlated keys it is where accuracy is lost). Sixteen-row diagonal blocks by forward
 // substitution, one thread a column, then merged twice: [A1 0; −A2 L21 A1, A2].
 
 // Fills the table of chunks for sequences of `length` tokens each, or packed ones with `boundaries` [sequences + 1].
@@ -42,42 +43,55 @@ KERNEL(gated_delta_rule_chunk_table)
     for (int c = carry + threadIdx.x; c < capacity; c += 256) chunks[c] = {0, 0, 0, 0};
 }
 
+#if ELEMENT_BFLOAT16
+typedef float solver;
+#else
+typedef double solver;
+#endif
 constexpr int SOLVE_PITCH = CHUNK + 4;
+
+struct __align__(16) Quad {
+    solver at[4];
+};
 
 // to[16·…] = sign · left · right, SIZE × SIZE, by `threads` threads of which this is number `thread`.
 template <int SIZE, int THREADS>
-DEVICE void multiply_block(float *to, const float *left, const float *right, float sign, int thread) {
+DEVICE void multiply_block(solver *to, const solver *left, const solver *right, solver sign, int thread) {
     constexpr int OUTPUTS = SIZE * SIZE / THREADS;  // 4 or 8: rows of 4 columns
     constexpr int ROWS = OUTPUTS / 4;
     int row = thread / (SIZE / 4) * ROWS, column = thread % (SIZE / 4) * 4;
-    float sum[ROWS][4] = {};
+    solver sum[ROWS][4] = {};
 #pragma unroll 4
     for (int k = 0; k < SIZE; k++) {
-        float4 r = *(const float4 *)(right + k * SOLVE_PITCH + column);
+        Quad r = *(const Quad *)(right + k * SOLVE_PITCH + column);
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
-            float l = left[(row + i) * SOLVE_PITCH + k];
-            sum[i][0] += l * r.x, sum[i][1] += l * r.y, sum[i][2] += l * r.z, sum[i][3] += l * r.w;
+            solver l = left[(row + i) * SOLVE_PITCH + k];
+#pragma unroll
+            for (int j = 0; j < 4; j++) sum[i][j] += l * r.at[j];
         }
     }
 #pragma unroll
-    for (int i = 0; i < ROWS; i++)
-        *(float4 *)(to + (row + i) * SOLVE_PITCH + column) =
-            make_float4(sign * sum[i][0], sign * sum[i][1], sign * sum[i][2], sign * sum[i][3]);
+    for (int i = 0; i < ROWS; i++) {
+        Quad out;
+#pragma unroll
+        for (int j = 0; j < 4; j++) out.at[j] = sign * sum[i][j];
+        *(Quad *)(to + (row + i) * SOLVE_PITCH + column) = out;
+    }
 }
 
 // inverse = (I + lower)⁻¹ in place of zeros; `lower` loses what lies above the blocks already merged.
-DEVICE void invert(float *inverse, float *lower, float *scratch) {
+DEVICE void invert(solver *inverse, solver *lower, solver *scratch) {
     int thread = threadIdx.x;
     if (thread < CHUNK) {
         int block = thread / 16 * 16, column = thread % 16;
-        float x[16];
+        solver x[16];
 #pragma unroll
         for (int i = 0; i < 16; i++) {
-            float sum = 0;
+            solver sum = 0;
 #pragma unroll
             for (int m = 0; m < i; m++) sum += lower[(block + i) * SOLVE_PITCH + block + m] * x[m];
-            x[i] = i == column ? 1.0f : i < column ? 0.0f : -sum;
+            x[i] = i == column ? (solver)1 : i < column ? (solver)0 : -sum;
         }
 #pragma unroll
         for (int i = 0; i < 16; i++) inverse[(block + i) * SOLVE_PITCH + block + column] = x[i];
@@ -85,17 +99,17 @@ DEVICE void invert(float *inverse, float *lower, float *scratch) {
     __syncthreads();
     {
         int pair = thread / 64 * 32, local = thread % 64;
-        float *product = scratch + pair * SOLVE_PITCH;
+        solver *product = scratch + pair * SOLVE_PITCH;
         multiply_block<16, 64>(product, lower + (pair + 16) * SOLVE_PITCH + pair, inverse + pair * SOLVE_PITCH + pair,
-                               1.0f, local);
+                               1, local);
         __syncthreads();
         multiply_block<16, 64>(inverse + (pair + 16) * SOLVE_PITCH + pair,
-                               inverse + (pair + 16) * SOLVE_PITCH + pair + 16, product, -1.0f, local);
+                               inverse + (pair + 16) * SOLVE_PITCH + pair + 16, product, -1, local);
         __syncthreads();
     }
-    multiply_block<32, 128>(scratch, lower + 32 * SOLVE_PITCH, inverse, 1.0f, thread);
+    multiply_block<32, 128>(scratch, lower + 32 * SOLVE_PITCH, inverse, 1, thread);
     __syncthreads();
-    multiply_block<32, 128>(inverse + 32 * SOLVE_PITCH, inverse + 32 * SOLVE_PITCH + 32, scratch, -1.0f, thread);
+    multiply_block<32, 128>(inverse + 32 * SOLVE_PITCH, inverse + 32 * SOLVE_PITCH + 32, scratch, -1, thread);
     __syncthreads();
 }
 
@@ -178,9 +192,20 @@ KERNEL(gated_delta_rule_forward_prepare)
             multiply(qk[2 * n + 1], from_q, b1);
         }
     }
+#if !ELEMENT_BFLOAT16
+    double exact[CHUNK * CHUNK / 128];
+#pragma unroll
+    for (int i = 0; i < CHUNK * CHUNK / 128; i++) {
+        int row = (threadIdx.x + 128 * i) / CHUNK, column = threadIdx.x % CHUNK;
+        exact[i] = 0;
+        if (row > column)
+            for (int key = 0; key < KEY_TILE; key++)
+                exact[i] += (double)k_tile[row * KEY_PITCH + key] * k_tile[column * KEY_PITCH + key];
+    }
+#endif
     __syncthreads();
 
-    float *lower = (float *)shared, *solved = lower + CHUNK * SOLVE_PITCH, *scratch = solved + CHUNK * SOLVE_PITCH;
+    solver *lower = (solver *)shared, *solved = lower + CHUNK * SOLVE_PITCH, *scratch = solved + CHUNK * SOLVE_PITCH;
     element *scores_out = scores + (i64)slot * CHUNK * CHUNK;
 #pragma unroll
     for (int n = 0; n < 8; n++) {
@@ -188,12 +213,20 @@ KERNEL(gated_delta_rule_forward_prepare)
         for (int i = 0; i < 4; i++) {
             int row = warp * 16 + g + (i >> 1) * 8, column = n * 8 + 2 * t + (i & 1);
             lower[row * SOLVE_PITCH + column] = row > column ? strength[row] * kk[n].at[i] : 0.0f;
-            solved[row * SOLVE_PITCH + column] = 0.0f;
+            solved[row * SOLVE_PITCH + column] = 0;
             qk[n].at[i] = row >= column ? scale * decay_between(cumulative, row, column) * qk[n].at[i] : 0.0f;
         }
         store_rows<true>(scores_out + warp * 16 * CHUNK + n * 8, CHUNK, qk[n], 16, 8);
     }
     __syncthreads();
+#if !ELEMENT_BFLOAT16
+#pragma unroll
+    for (int i = 0; i < CHUNK * CHUNK / 128; i++) {
+        int row = (threadIdx.x + 128 * i) / CHUNK, column = threadIdx.x % CHUNK;
+        lower[row * SOLVE_PITCH + column] = strength[row] * exact[i];
+    }
+    __syncthreads();
+#endif
     invert(solved, lower, scratch);
 
     element *inverse_out = inverse + (i64)slot * CHUNK * CHUNK;
@@ -204,7 +237,7 @@ KERNEL(gated_delta_rule_forward_prepare)
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             float decay = decay_between(cumulative, row, column + j);
-            from_float(&out[j], row >= column + j ? decay * solved[row * SOLVE_PITCH + column + j] : 0.0f);
+            from_float(&out[j], row >= column + j ? decay * (float)solved[row * SOLVE_PITCH + column + j] : 0.0f);
         }
 #if ELEMENT_BFLOAT16
         *(uint2 *)(inverse_out + i) = *(uint2 *)out;
