@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// One row an operation: a folder of `Sources/Ops`, and which files it has beside the four every operation has.
+/// One row an operation: a folder of `Sources/Ops`, and which files it has beside the five Swift sources that every operation has.
 ///
 /// SwiftPM compiles the folder three times over: Swift sources into `GDNOps`, `kernel.c` into `GDNOpsKernels`,
 /// `Tests` into `GDNOpsTests`. CUDA sources reach the binary through `#embed` in `Kernels/KernelText.c`.
