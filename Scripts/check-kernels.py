@@ -46,7 +46,8 @@ def jobs(quick):
             for activation in range(4):
                 yield "Activation", ["Activation/kernel.cu"], v + [f"-DACTIVATION={activation}"], None
             for taps in (2, 3, 4, 8):
-                yield "ShortConvolution", ["ShortConvolution/kernel.cu"], v + [f"-DTAPS={taps}", "-DACTIVATION=1"], None
+                w = element + [f"-DVECTOR={4 if vector > 1 else 1}"]
+                yield "ShortConvolution", ["ShortConvolution/kernel.cu"], w + [f"-DTAPS={taps}", "-DACTIVATION=1"], None
             if not bf16:
                 yield "AdamW", ["AdamW/kernel.cu"], v, None
         yield "Gates", ["Gates/kernel.cu"], element, None
@@ -54,6 +55,7 @@ def jobs(quick):
         for other in ("float", "bfloat16"):
             yield "Embedding", ["Embedding/kernel.cu"], element + [f"-DTABLE={other}"], None
             yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}"], None
+            yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}", "-DWORDS=32000"], None
         shapes = [(64, 64), (96, 192), (128, 128), (128, 256), (192, 384), (200, 400), (256, 512)]
         for K, V in shapes[2:3] if quick else shapes:
             for groups in (1, 2) if bf16 and K <= 128 else (1,):

@@ -61,12 +61,12 @@ defines, threads, per_block = rows_defines(D)
 m = module("RMSNorm", **defines)
 a, b, c, d, w = new(ROWS, D), new(ROWS, D), new(ROWS, D), new(ROWS, D), new(D, dtype=torch.float32)
 inverse = torch.rand(ROWS, device="cuda") + 0.5
-partial = torch.empty(528, D, device="cuda")
+partial = torch.empty(1056, D, device="cuda")
 size = 2 * ROWS * D
 report("add + RMSNorm forward", 4 * size, launcher(
     m, "rms_norm_forward_bfloat16", (ROWS // per_block,), threads, a, b, inverse, c, d, w, f32(0), f32(1e-6), i64(ROWS)))
 report("add + RMSNorm backward", 4 * size, launcher(
-    m, "rms_norm_backward_bfloat16", (528,), threads, a, partial, b, c, d, inverse, w, f32(0), i64(ROWS),
+    m, "rms_norm_backward_bfloat16", (1056,), threads, a, partial, b, c, d, inverse, w, f32(0), i64(ROWS),
     shared=4 * D * per_block if per_block > 1 else 0))
 
 V, HV = 512, 6
@@ -101,11 +101,11 @@ report("SwiGLU forward", 3 * size, launcher(m, "swiglu_forward_bfloat16", (132 *
 report("SwiGLU backward", 5 * size, launcher(
     m, "swiglu_backward_bfloat16", (132 * 32,), 256, a, b, c, d, e, i64(ROWS * F)))
 
-m = module("ShortConvolution", ELEMENT_BFLOAT16=1, TAPS=4, ACTIVATION=1)
+m = module("ShortConvolution", ELEMENT_BFLOAT16=1, VECTOR=4, TAPS=4, ACTIVATION=1)
 a, b, c = (new(ROWS, C) for _ in range(3))
 w = new(C, 4, dtype=torch.float32)
 partial = torch.empty(ROWS // 64, 5 * C, device="cuda")
-grid = ((C // 8 + 127) // 128, ROWS // 64)
+grid = ((C // 4 + 127) // 128, ROWS // 64)
 size = 2 * ROWS * C
 report("short convolution forward", 2 * size, launcher(
     m, "short_convolution_forward_bfloat16", grid, 128, a, b, w, None, None, None, i32(8), i32(4096), i32(C), i64(ROWS)))
@@ -114,13 +114,13 @@ report("short convolution backward", 3 * size, launcher(
     i32(C), i64(ROWS)))
 
 W = 32000
-m = module("CrossEntropy", ELEMENT_BFLOAT16=1, LOGIT="float")
+m = module("CrossEntropy", ELEMENT_BFLOAT16=1, LOGIT="float", WORDS=W)
 r = 2048
 logits, gradient = new(r, W, dtype=torch.float32), new(r, W)
 targets = torch.randint(0, W, (r,), device="cuda", dtype=torch.int32)
 losses, kept = torch.empty(r, device="cuda"), torch.ones(2, device="cuda")
 report("cross-entropy rows", 6 * r * W, launcher(
-    m, "cross_entropy_rows_bfloat16", (r,), 256, losses, gradient, logits, targets, kept, i32(-100), i32(W)))
+    m, "cross_entropy_short_rows_bfloat16", (r,), 1024, losses, gradient, logits, targets, kept, i32(-100), i32(W)))
 
 m = module("AdamW", ELEMENT_BFLOAT16=0)
 n = 1 << 27
