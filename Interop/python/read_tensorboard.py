@@ -3,13 +3,13 @@
     pip install tensorboard
     python read_tensorboard.py RUN [--json]
 
-RUN is a folder with events.out.tfevents.* files. Where RUN has a metrics.jsonl, every scalar whose tag is a key of the
-line of the same "step" must equal it in single precision; the exit status is 1 when one does not, when nothing could
-be compared, or when there are no events at all.
+RUN is a folder with events.out.tfevents.* files. Where RUN has a metrics.jsonl, every scalar must equal the number logged
+there for the same step, in single precision: `train/KEY` the KEY of the line of kind "step", `evaluation/KEY/LENGTH` that
+of the line of kind "evaluation" with this length. The exit status is 1 when one differs or is missing there, or when
+there are no scalars at all.
 """
 import argparse
 import json
-import math
 import pathlib
 import struct
 import sys
@@ -33,22 +33,32 @@ def read(run):
     return scalars, texts
 
 
+def logged(metrics):
+    """The numbers of metrics.jsonl by step and tag; of a step that was repeated after a resume, the last."""
+    values = {}
+    for line in filter(str.strip, metrics.read_text().splitlines()):
+        record = json.loads(line)
+        for key, value in record.items():
+            if not isinstance(value, (int, float)):
+                continue
+            if record.get("kind") == "step":
+                values[record["step"], f"train/{key}"] = value
+            elif record.get("kind") == "evaluation":
+                values[record["step"], f"evaluation/{key}/{record['length']}"] = value
+    return values
+
+
 def compare(scalars, metrics):
     """Returns how many values were compared, and what differs."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines() if line.strip()]
-    logged = {}
-    for line in lines:
-        for key, value in line.items():
-            if isinstance(value, (int, float)) and "step" in line:
-                logged[line["step"], key] = value
+    expected = logged(metrics)
     compared, wrong = 0, []
     for tag, values in scalars.items():
         for step, value in values:
-            if (step, tag) in logged:
-                compared += 1
-                expected = single(logged[step, tag])
-                if value != expected and not (math.isnan(value) and math.isnan(expected)):
-                    wrong.append(f"{tag} at step {step}: events have {value}, metrics.jsonl has {expected}")
+            compared += 1
+            if (step, tag) not in expected:
+                wrong.append(f"{tag} at step {step}: not in {metrics}")
+            elif value != single(expected[step, tag]):
+                wrong.append(f"{tag} at step {step}: events have {value}, {metrics} has {expected[step, tag]}")
     return compared, wrong
 
 
@@ -71,8 +81,8 @@ def main():
     if metrics.exists():
         compared, wrong = compare(scalars, metrics)
         print(f"{compared} values compared with {metrics}, {len(wrong)} differ", file=sys.stderr)
-        if wrong or not compared:
-            sys.exit("\n".join(wrong[:10]) or "no tag of the events is a key of metrics.jsonl")
+        if wrong:
+            sys.exit("\n".join(wrong[:10]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@ import GDNTensor
 
 /// What computes large matrix products on the CPU.
 public enum MatrixProductLibrary: String, Sendable, CaseIterable {
-    /// What was fastest when last measured (README of `Sources/CPUBackend`), as far as it is installed.
+    /// The built-in kernel: within 2 % of the fastest library where measured (README of `Sources/CPUBackend`), the same
+    /// bits on machines with and without libraries, and pieces for any number of threads.
     case automatic
     /// `dnnl_sgemm` of oneDNN, opened at run time; the built-in kernel where it is not installed.
     case oneDNN

@@ -20,9 +20,12 @@ struct MatrixProducts: Sendable {
         description = library?.name ?? (missing ? "\(builtIn); \(wanted.rawValue) is not installed" : builtIn)
     }
 
-    /// One product on the calling thread.
-    func multiply(_ p: Product) {
-        if let library, p.m > 0, p.n > 0, p.k > 0, library.multiply(p) { return }
+    /// Whether a product of this many multiplications goes to the library: calls of small ones cost more than they gain.
+    func isForeign(_ multiplications: Int) -> Bool { library != nil && multiplications >= 1 << 20 }
+
+    /// One piece, on the calling thread, of a product of `multiplications` in all.
+    func multiply(_ p: Product, partOf multiplications: Int) {
+        if let library, isForeign(multiplications), library.multiply(p) { return }
         gdn_gemm_f32(
             p.transposeA ? 1 : 0, p.transposeB ? 1 : 0, p.m, p.n, p.k, p.alpha, p.a, p.lda, p.b, p.ldb, p.beta, p.c,
             p.ldc)
@@ -36,7 +39,7 @@ extension CPUBackend {
     /// C[m,n] = alpha · op(A) op(B) + beta · C, row-major, on all threads; `op` transposes where asked.
     ///
     /// Leading dimensions (`lda` …) are distances between rows in elements. With `beta` 0 the old C is not read.
-    /// Products with the built-in kernel have the same bits for every number of threads.
+    /// The result has the same bits for every number of threads.
     package func matmul(
         _ c: UnsafeMutablePointer<Float>, ldc: Int, _ a: UnsafePointer<Float>, lda: Int, transposeA: Bool = false,
         _ b: UnsafePointer<Float>, ldb: Int, transposeB: Bool = false, m: Int, n: Int, k: Int, alpha: Float = 1,
@@ -50,8 +53,8 @@ extension CPUBackend {
         let whole = Product(
             transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a: a, lda: lda, b: b,
             ldb: ldb, beta: beta, c: c, ldc: ldc)
-        let grid = Grid(m: m, n: n, k: k, threads: threadCount)
-        if grid.count <= 1 { return products.multiply(whole) }
+        let grid = Grid(m: m, n: n, k: k, pieces: pieces(m * n * k))
+        if grid.count <= 1 { return products.multiply(whole, partOf: m * n * k) }
         parallel(grid.count) { piece in
             let (rows, columns) = grid.piece(piece)
             var part = whole
@@ -59,8 +62,19 @@ extension CPUBackend {
             part.a = a + rows.lowerBound * (transposeA ? 1 : lda)
             part.b = b + columns.lowerBound * (transposeB ? ldb : 1)
             part.c = c + rows.lowerBound * ldc + columns.lowerBound
-            products.multiply(part)
+            products.multiply(part, partOf: m * n * k)
         }
+    }
+
+    /// Number of pieces for a product of this many multiplications.
+    ///
+    /// The built-in kernel computes an element in the same way in any piece, so its pieces follow the number of threads.
+    /// Other libraries promise no such thing: their pieces depend on the product alone.
+    private func pieces(_ multiplications: Int) -> Int {
+        if products.isForeign(multiplications) {
+            return min(64, max(min(8, multiplications >> 20), multiplications >> 27))
+        }
+        return threadCount == 1 ? 1 : min(threadCount * 4, multiplications >> 20)
     }
 
     /// y[m,n] = x[m,k] Wᵀ with bfloat16 weights W [n,k]: few rows read the weights as they are, more rows widen them in
@@ -122,10 +136,10 @@ extension CPUBackend {
 struct Grid {
     private let m: Int, n: Int, blockM: Int, blockN: Int
 
-    /// Four pieces a thread, each of at least 2²⁰ multiplications, cut so that the least is packed twice.
-    init(m: Int, n: Int, k: Int, threads: Int) {
+    /// About `pieces` rectangles (at least 1), cut so that the least is packed twice.
+    init(m: Int, n: Int, k: Int, pieces: Int) {
         (self.m, self.n) = (m, n)
-        let wanted = threads == 1 ? 1 : max(1, min(threads * 4, m * n * k >> 20))
+        let wanted = max(1, pieces)
         let (unitM, unitN) = (12, 32)
         var best = (cost: Int.max, blockM: max(1, m), blockN: max(1, n))
         for across in 1...wanted {
@@ -134,7 +148,7 @@ struct Grid {
             let blockN = Grid.blockSize(n, pieces: down, unit: unitN)
             let (rows, columns) = (Grid.pieces(m, blockM), Grid.pieces(n, blockN))
             // Too few pieces leave threads idle; every piece packs its rows of A and its columns of B.
-            let idle = rows * columns >= min(wanted, threads) ? 0 : m * n
+            let idle = 2 * rows * columns >= wanted ? 0 : m * n
             let cost = columns * m + rows * n + idle
             if cost < best.cost { best = (cost, blockM, blockN) }
         }

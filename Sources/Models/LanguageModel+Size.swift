@@ -1,7 +1,12 @@
 import GDNAutograd
 
 extension LanguageModel {
-    /// Parameters of one part of the model.
+    /// Number of elements of all parameters; a tied head counts once.
+    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.value.count } }
+}
+
+extension ModelConfiguration {
+    /// Parameters of one part of a model.
     public struct Part: Sendable, Equatable {
         /// `embeddings`, `mixers`, `MLPs`, `norms`, `head`.
         public let name: String
@@ -9,28 +14,8 @@ extension LanguageModel {
         public let count: Int
     }
 
-    /// Number of elements of all parameters; a tied head counts once.
-    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.value.count } }
-
-    /// Parameters by part, in the order of the forward pass.
+    /// Parameters of such a model by part, in the order of the forward pass; a tied head counts nothing.
     public var parts: [Part] {
-        let names = ["embeddings", "mixers", "MLPs", "norms", "head"]
-        var counts = Dictionary(uniqueKeysWithValues: names.map { ($0, 0) })
-        for parameter in parameters { counts[part(of: parameter.name), default: 0] += parameter.value.count }
-        return names.map { Part(name: $0, count: counts[$0] ?? 0) }
-    }
-
-    private func part(of name: String) -> String {
-        if name.contains("embeddings") { return "embeddings" }
-        if name.contains(".attn.") { return "mixers" }
-        if name.contains(".mlp.") { return "MLPs" }
-        return name.hasPrefix("lm_head") ? "head" : "norms"
-    }
-}
-
-extension ModelConfiguration {
-    /// Number of elements of all parameters of such a model; a tied head counts once.
-    public var parameterCount: Int {
         let (width, heads) = (hiddenSize, resolvedValueHeads)
         var mixer = 2 * width * keyWidth + 2 * width * valueWidth
         if useDecay { mixer += width * heads + 2 * heads }
@@ -38,9 +23,17 @@ extension ModelConfiguration {
         if useGate { mixer += width * valueWidth }
         if useShortConvolution { mixer += convolutionSize * (2 * keyWidth + valueWidth) }
         if useOutputNorm { mixer += valueDim }
-        let block = mixer + 2 * width + 3 * width * resolvedIntermediateSize
-        return layers * block + width + (tieWordEmbeddings ? 1 : 2) * vocabularySize * width
+        let table = vocabularySize * width
+        return [
+            Part(name: "embeddings", count: table), Part(name: "mixers", count: layers * mixer),
+            Part(name: "MLPs", count: layers * 3 * width * resolvedIntermediateSize),
+            Part(name: "norms", count: (2 * layers + 1) * width),
+            Part(name: "head", count: tieWordEmbeddings ? 0 : table),
+        ]
     }
+
+    /// Number of elements of all parameters.
+    public var parameterCount: Int { parts.reduce(0) { $0 + $1.count } }
 
     /// Multiplications and additions of one forward pass per token: matrix products, and the gated delta rule in
     /// chunks of 64. A training step costs three times as much.

@@ -23,7 +23,11 @@ public enum ModelFolder {
     public static func configuration(of folder: String) throws -> ModelConfiguration {
         let path = folder + "/config.json"
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw ModelFolderError("\(folder) is no model folder: it has no readable config.json")
+            let latest = folder + "/latest"
+            let isRun = FileManager.default.fileExists(atPath: latest + "/config.json")
+            throw ModelFolderError(
+                "\(folder) is no model folder: it has no readable config.json"
+                    + (isRun ? "; it is a run, whose last checkpoint is \(latest)" : ""))
         }
         do {
             return try JSONDecoder().decode(ModelConfiguration.self, from: data)

@@ -55,12 +55,12 @@ import GDNCPUBackend
         #expect(worst < 1e-5 * Double(k).squareRoot() + 1e-6, "\(m) × \(n) × \(k) \(transposeA) \(transposeB) \(beta)")
     }
 
-    @Test func builtInProductsAreTheSameForEveryNumberOfThreads() {
+    @Test(arguments: libraries) func productsAreTheSameForEveryNumberOfThreads(_ library: MatrixProductLibrary) {
         var random = Random(seed: 5)
         let (m, n, k) = (513, 300, 900)
         let values = (0..<(m + n) * k).map { _ in Float(random.normal()) }
         let results = [1, 2, 5].map { threads in
-            let cpu = CPUBackend(threads: threads, matrixProducts: .builtIn)
+            let cpu = CPUBackend(threads: threads, matrixProducts: library)
             let (a, b, c) = (cpu.tensor(values, [m + n, k]), cpu.tensor(values, [m + n, k]), cpu.empty([m, n]))
             cpu.matmul(
                 c.floats, ldc: n, a.floats, lda: k, b.slice(m..<m + n).floats, ldb: k, transposeB: true, m: m, n: n,

@@ -1,3 +1,5 @@
+import GDNAutograd
+import GDNCPUBackend
 import GDNModels
 import Testing
 
@@ -7,6 +9,15 @@ import Testing
     func parameterCounts(_ name: String, _ billions: Double) throws {
         let configuration = try #require(ModelConfiguration.preset(name))
         #expect((Double(configuration.parameterCount) / 1e6).rounded() / 1e3 == billions)
+    }
+
+    /// Counting from the configuration alone equals counting a model's tensors, whatever the switches.
+    @Test(arguments: ModelFormsTests.variants.map(\.name))
+    func countsWithoutBuilding(_ name: String) throws {
+        var configuration = try #require(ModelConfiguration.preset("tiny"))
+        try #require(ModelFormsTests.variants.first { $0.name == name }).change(&configuration)
+        let model = try LanguageModel(configuration, backend: .cpu(CPUBackend(threads: 1)))
+        #expect(model.parameterCount == configuration.parameterCount)
     }
 
     @Test func refusesShapesThatDoNotFit() throws {

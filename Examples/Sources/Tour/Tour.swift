@@ -19,10 +19,10 @@ struct Tour {
         // Training steps on one sentence.
         let tokenizer = try ByteTokenizer()
         let text = tokenizer.encode("The quick brown fox jumps over the lazy dog. ")
-        let optimizer = try Optimizer(model)
-        let first = try optimizer.step(on: [text], learningRate: 3e-3).loss
+        let trainer = try StepTrainer(model)
+        let first = try trainer.step(on: [text], learningRate: 3e-3).loss
         var last = first
-        for _ in 0..<60 { last = try optimizer.step(on: [text], learningRate: 3e-3).loss }
+        for _ in 0..<60 { last = try trainer.step(on: [text], learningRate: 3e-3).loss }
         print("loss before: \(first), after 60 steps: \(last)")
 
         // The log-probability of each token given those before it.

@@ -12,9 +12,10 @@
 
 #pragma STDC FP_CONTRACT ON
 
-#define BLOCK_K 384
+#define BLOCK_K 512
 #define BLOCK_M 192
 #define BLOCK_N 1024
+#define PACK_LINES 16
 
 #define TILE_NAME(x) generic_##x
 #define TILE_TARGET
@@ -118,7 +119,8 @@ static void pack_across(float *to, long width, const float *from, long stride, l
 }
 
 // to[p][i] = from[p · stride + i] for i < rows, zero up to `width`: a panel out of rows that are contiguous in i.
-static void pack_along(float *to, long width, const float *from, long stride, long rows, long k) {
+static inline __attribute__((always_inline)) void pack_along(float *to, const long width, const float *from, long stride,
+                                                             const long rows, long k) {
     for (long p = 0; p < k; p++) {
         const float *line = from + p * stride;
         float *out = to + p * width;
@@ -137,15 +139,32 @@ typedef struct {
 
 static inline const float *at(operand x, long i, long p) { return x.data + i * x.across + p * x.along; }
 
-static inline void pack(float *to, long width, operand x, long i, long p, long rows, long k) {
+static inline long smaller(long a, long b) { return a < b ? a : b; }
+
+// All panels of `width` of rows i… and columns p… of an operand, one behind the other. Rows that are contiguous in i
+// are read a few at a time across all panels: a panel at a time would meet the same few cache sets again and again.
+static void pack(float *to, long width, operand x, long i0, long p0, long rows, long k) {
     if (x.along == 1) {
-        pack_across(to, width, at(x, i, p), x.across, rows, k);
-    } else {
-        pack_along(to, width, at(x, i, p), x.along, rows, k);
+        for (long i = 0; i < rows; i += width)
+            pack_across(to + i * k, width, at(x, i0 + i, p0), x.across, smaller(width, rows - i), k);
+        return;
+    }
+    for (long p = 0; p < k; p += PACK_LINES) {
+        long lines = smaller(PACK_LINES, k - p);
+        for (long i = 0; i < rows; i += width) {
+            float *panel = to + i * k + p * width;
+            const float *from = at(x, i0 + i, p0 + p);
+            long height = smaller(width, rows - i);
+            if (height == 32 && width == 32) {
+                pack_along(panel, 32, from, x.along, 32, lines);
+            } else if (height == 12 && width == 12) {
+                pack_along(panel, 12, from, x.along, 12, lines);
+            } else {
+                pack_along(panel, width, from, x.along, height, lines);
+            }
+        }
     }
 }
-
-static inline long smaller(long a, long b) { return a < b ? a : b; }
 
 // The size of the pieces when `total` is cut into the fewest pieces of at most `limit`, as even as multiples of `unit` go.
 static inline long even_piece(long total, long limit, long unit) {
@@ -159,9 +178,7 @@ static void multiply_block(const kernel_set *set, operand a, operand b, long i0,
                            long p0, long k, float alpha, float *packed_a, const float *packed_b, float beta, float *c,
                            long ldc) {
     long height = even_piece(rows, set->rows, 1);
-    if (packed_a)
-        for (long i = 0; i < rows; i += height)
-            pack(packed_a + i * k, height, a, i0 + i, p0, smaller(height, rows - i), k);
+    if (packed_a) pack(packed_a, height, a, i0, p0, rows, k);
     for (long j = 0; j < columns; j += set->columns) {
         long width = smaller(set->columns, columns - j);
         const float *right = packed_b ? packed_b + j * k : at(b, j0 + j, p0);
@@ -174,8 +191,12 @@ static void multiply_block(const kernel_set *set, operand a, operand b, long i0,
     }
 }
 
-// Whether reading `lines` lines `stride` floats apart again and again keeps missing the first-level cache.
-static inline int strides_collide(long stride, long lines) { return lines > 8 && (stride * 4) % 1024 == 0 && stride * lines > 8192; }
+// Whether `lines` cache lines that lie `stride` floats apart share sets of the first-level cache (64 sets is usual) so
+// that more than `ways` meet in one: read in place they would evict each other.
+static inline int strides_collide(long stride, long lines, long ways) {
+    int shared = stride % 16 == 0 && stride > 0 ? __builtin_ctzl((unsigned long)stride / 16) : 0;
+    return lines > ways * (64 >> (shared < 6 ? shared : 6));
+}
 
 static void scale(long m, long n, float beta, float *c, long ldc) {
     for (long i = 0; i < m; i++)
@@ -205,16 +226,17 @@ void gdn_gemm_f32(int transpose_a, int transpose_b, long m, long n, long k, floa
 
     long block_k = even_piece(k, BLOCK_K, 8);
     long block_m = even_piece(m, BLOCK_M / set->rows * set->rows, set->rows);
-    int packs_b = right.along == 1 || n % set->lanes != 0 || (m > 64 && k > 128) || strides_collide(ldb, k);
-    int packs_a = n > 2 * set->columns || strides_collide(lda, left.along == 1 ? set->rows : k);
+    int packs_b = right.along == 1 || n % set->lanes != 0 || (m > 64 && k > 128) ||
+                  strides_collide(ldb, k, 16);
+    // A few lines in each row of A are met again in the next steps of p; those along p only in the next tile.
+    int packs_a = n > BLOCK_N || (left.along == 1 ? strides_collide(lda, set->rows, 7) : strides_collide(lda, k, 16));
     for (long p0 = 0; p0 < k; p0 += block_k) {
         long depth = smaller(block_k, k - p0);
         float keep = p0 == 0 ? beta : 1;
         for (long j0 = 0; j0 < n; j0 += BLOCK_N) {
             long columns = smaller(BLOCK_N, n - j0);
             float *packed_b = buffer + BUFFER_A;
-            for (long j = 0; packs_b && j < columns; j += set->columns)
-                pack(packed_b + j * depth, set->columns, right, j0 + j, p0, smaller(set->columns, columns - j), depth);
+            if (packs_b) pack(packed_b, set->columns, right, j0, p0, columns, depth);
             for (long i0 = 0; i0 < m; i0 += block_m)
                 multiply_block(set, left, right, i0, smaller(block_m, m - i0), j0, columns, p0, depth, alpha,
                                packs_a ? buffer : NULL, packs_b ? packed_b : NULL, keep, c, ldc);

@@ -29,10 +29,10 @@ extension Tape {
 }
 
 extension CPUBackend {
-    /// Whether this many equal tasks keep the threads busy for less than five sixths of the time.
+    /// Whether this many equal tasks keep the threads busy for less than two thirds of the time.
     fileprivate func leavesThreadsIdle(_ tasks: Int) -> Bool {
         let rounds = (tasks + threadCount - 1) / threadCount
-        return rounds * threadCount * 5 > tasks * 6
+        return rounds * threadCount * 2 > tasks * 3
     }
 }
 

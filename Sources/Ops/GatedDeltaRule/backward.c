@@ -177,8 +177,8 @@ void gdn_delta_backward_scan(const gdn_delta_shape *shape, long time, long membe
         scan_result scan = take_scan_result(&place, p.keys, p.values);
         read_keys(&keys, &p, shape, in, n, count);
         read_gates(&gates, &keys, shape, in, n, member, count);
-        scan_chunk(&p, shape, &gates, &values, &scan, d_states, saved_errors + (member * p.chunks + n) * CHUNK * p.values,
-                   d, n, member, first_panel, panel_count, count);
+        const float *errors = saved_errors + (member * p.chunks + n) * CHUNK * p.values;
+        scan_chunk(&p, shape, &gates, &values, &scan, d_states, errors, d, n, member, first_panel, panel_count, count);
     }
     write_initial(d_states, &p, shape, d, member, first_panel, panel_count);
 }

@@ -5,10 +5,10 @@
 //     O_i = s γ_i Sᵀq_i + Σ_{j≤i} s Γ_ij (q_i·k_j) U_j
 //     S   = γ_C S + Σ_i ρ_i k_i U_iᵀ
 // No inverse is formed: substitution costs half of what applying an inverse costs, in the same tiles.
-// Value columns never mix, so each panel of 32 goes through a chunk by itself and any of them can be left to other threads.
+// Value columns never mix, so each panel of 32 goes through a chunk by itself, on any thread.
 #include "chunk.h"
 
-// Rows row ..< row + 8 of E from what earlier rows and the state have left in `t`, and U from E.
+// Eight rows of E from what the state and the rows before them have left in `t`, and U from E.
 GDN_INLINE void substitute_forward(tile *t, const float *erase, const float *beta, float *errors, float *writes) {
 #pragma clang loop unroll(full)
     for (int r = 0; r < TILE; r++) {

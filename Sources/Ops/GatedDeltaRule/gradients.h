@@ -46,7 +46,10 @@ GDN_INLINE void score_gradients(const chunk_gates *g, const gradient_space *spac
                 lanes read = AT(d_read + half), erase = AT(d_erase + half), ratio = AT(decay + half);
                 lanes product = read * AT(g->read + at + half) + erase * AT(g->erase + at + half);
                 sum += product;
-                if (half) below_right += product; else below_left += product;
+                if (half == 0)
+                    below_left += product;
+                else
+                    below_right += product;
                 AT(d_read + half) = read * ratio * scale;
                 AT(d_erase + half) = -erase * ratio;
             }
@@ -62,8 +65,8 @@ GDN_INLINE void score_gradients(const chunk_gates *g, const gradient_space *spac
 
 /// One panel of dQ and dK, added to what earlier value heads left there.
 GDN_INLINE void key_gradients(const chunk_keys *c, const chunk_gates *g, const head_values *v, const scan_result *scan,
-                              const gradient_space *space, const float *state,
-                              float *dq, float *dk, long panel, long values, float scale, long rows, int first) {
+                              const gradient_space *space, const float *state, float *dq, float *dk, long panel,
+                              long values, float scale, long rows, int first) {
     long offset = panel * PANEL * CHUNK, lane_offset = panel * LANES * CHUNK;
     const float *k = c->k + offset, *q = c->q + offset;
     const float *s = state + panel * PANEL * values, *ds = scan->d_state_transposed + panel * PANEL * values;

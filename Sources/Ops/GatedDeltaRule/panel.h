@@ -137,21 +137,24 @@ GDN_INLINE void transpose_block(float *to, const float *from) {
             // Four rounds; each swaps one bit of the row number with one bit of the lane number.
 #pragma clang loop unroll(full)
             for (int r = 0; r < LANES; r += 2) {
-                b[r] = __builtin_shufflevector(a[r], a[r + 1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+                b[r] = __builtin_shufflevector(a[r], a[r + 1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14,
+                                               30);
                 b[r + 1] =
                     __builtin_shufflevector(a[r], a[r + 1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
             }
 #pragma clang loop unroll(full)
             for (int r = 0; r < LANES; r++) {
                 if (r & 2) continue;
-                a[r] = __builtin_shufflevector(b[r], b[r + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+                a[r] = __builtin_shufflevector(b[r], b[r + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28,
+                                               29);
                 a[r + 2] =
                     __builtin_shufflevector(b[r], b[r + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
             }
 #pragma clang loop unroll(full)
             for (int r = 0; r < LANES; r++) {
                 if (r & 4) continue;
-                b[r] = __builtin_shufflevector(a[r], a[r + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+                b[r] = __builtin_shufflevector(a[r], a[r + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26,
+                                               27);
                 b[r + 4] =
                     __builtin_shufflevector(a[r], a[r + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
             }
@@ -159,7 +162,8 @@ GDN_INLINE void transpose_block(float *to, const float *from) {
             for (int r = 0; r < LANES / 2; r++) {
                 a[r] = __builtin_shufflevector(b[r], b[r + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
                 a[r + 8] =
-                    __builtin_shufflevector(b[r], b[r + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+                    __builtin_shufflevector(b[r], b[r + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30,
+                                            31);
             }
 #pragma clang loop unroll(full)
             for (int r = 0; r < LANES; r++) AT(to + (j + r) * PANEL + i) = a[r];

@@ -120,7 +120,7 @@ extension Recipe {
                 lines.append("\(section):")
             }
             let line = "  \(key.name): \(key.get(full).yaml)"
-            lines.append(comments ? "\(line)  # \(key.type): \(key.help)" : line)
+            lines.append(comments ? "\(line)  # \(key.comment)" : line)
         }
         return lines.joined(separator: "\n") + "\n"
     }
@@ -128,10 +128,9 @@ extension Recipe {
     /// Every key in a Markdown table, for the documentation.
     public static var keyTable: String {
         var lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
-        let defaults = Recipe()
         for key in keys {
             let type = key.type.replacing("|", with: "\\|")
-            let value = key.isModelKey ? "from the preset" : "`\(key.get(defaults).yaml)`"
+            let value = key.isModelKey ? key.defaultValue : "`\(key.defaultValue)`"
             lines.append("| `\(key.path)` | \(type) | \(value) | \(key.help) |")
         }
         return lines.joined(separator: "\n") + "\n"

@@ -45,6 +45,11 @@ public struct RecipeKey: Sendable {
     /// Whether it is a key of the model's configuration, without a default of its own.
     var isModelKey: Bool { section == "model" && !["preset", "config", "init"].contains(name) }
 
+    /// The default as a recipe writes it.
+    public var defaultValue: String { isModelKey ? "from the preset" : get(Recipe()).yaml }
+    /// What stands behind the key in a commented recipe.
+    public var comment: String { "\(type); default \(defaultValue); \(help)" }
+
     /// A range that values must lie in.
     struct Rule<Value: Sendable>: Sendable {
         let words: String

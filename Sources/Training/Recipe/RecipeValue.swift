@@ -107,16 +107,21 @@ public protocol RecipeConvertible: Sendable {
 }
 
 extension Int: RecipeConvertible {
+    /// The type in words.
     public static var recipeType: String { "integer" }
+    /// Reads a whole number.
     public init?(recipe value: RecipeValue) {
         guard case .int(let number) = value else { return nil }
         self = number
     }
+    /// The value as a recipe writes it.
     public var recipe: RecipeValue { .int(self) }
 }
 
 extension Double: RecipeConvertible {
+    /// The type in words.
     public static var recipeType: String { "number" }
+    /// Reads a number.
     public init?(recipe value: RecipeValue) {
         switch value {
         case .int(let number): self = Double(number)
@@ -124,31 +129,40 @@ extension Double: RecipeConvertible {
         default: return nil
         }
     }
+    /// The value as a recipe writes it.
     public var recipe: RecipeValue {
         Int(exactly: self).map { abs(self) < 0x1p53 ? .int($0) : .double(self) } ?? .double(self)
     }
 }
 
 extension Bool: RecipeConvertible {
+    /// The type in words.
     public static var recipeType: String { "true or false" }
+    /// Reads `true` or `false`.
     public init?(recipe value: RecipeValue) {
         guard case .bool(let flag) = value else { return nil }
         self = flag
     }
+    /// The value as a recipe writes it.
     public var recipe: RecipeValue { .bool(self) }
 }
 
 extension String: RecipeConvertible {
+    /// The type in words.
     public static var recipeType: String { "text" }
+    /// Reads text.
     public init?(recipe value: RecipeValue) {
         guard case .string(let text) = value else { return nil }
         self = text
     }
+    /// The value as a recipe writes it.
     public var recipe: RecipeValue { .string(self) }
 }
 
 extension Array: RecipeConvertible where Element: RecipeConvertible {
+    /// The type in words.
     public static var recipeType: String { "list of \(Element.recipeType)" }
+    /// Reads a list; a single value is a list of one.
     public init?(recipe value: RecipeValue) {
         switch value {
         case .list(let values):
@@ -161,11 +175,14 @@ extension Array: RecipeConvertible where Element: RecipeConvertible {
             self = [element]
         }
     }
+    /// The value as a recipe writes it.
     public var recipe: RecipeValue { .list(map(\.recipe)) }
 }
 
 extension Optional: RecipeConvertible where Wrapped: RecipeConvertible {
+    /// The type in words.
     public static var recipeType: String { "\(Wrapped.recipeType) or null" }
+    /// Reads the wrapped type or null.
     public init?(recipe value: RecipeValue) {
         if case .null = value {
             self = .none
@@ -175,6 +192,7 @@ extension Optional: RecipeConvertible where Wrapped: RecipeConvertible {
             return nil
         }
     }
+    /// The value as a recipe writes it.
     public var recipe: RecipeValue { map(\.recipe) ?? .null }
 }
 

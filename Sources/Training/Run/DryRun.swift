@@ -13,7 +13,7 @@ struct DryRun {
         get throws {
             let size = ModelSize(configuration)
             var lines = [try recipe.resolved(), "parameters"]
-            for (name, count) in size.parts where count > 0 { lines.append(row(name, count)) }
+            for part in size.parts where part.count > 0 { lines.append(row(part.name, part.count)) }
             lines.append(row("all", size.parameters))
             let microBatch = recipe.data.batch * recipe.data.length
             let activations = size.activationBytes(tokens: microBatch, recompute: recipe.training.recompute)
@@ -28,6 +28,7 @@ struct DryRun {
                 "  learning rate \(learningRates)",
                 "time",
             ]
+            if let note = recipe.warmUpNote { lines.insert("  " + note, at: lines.count - 1) }
             return (lines + [time]).joined(separator: "\n") + "\n"
         }
     }
@@ -43,7 +44,8 @@ struct DryRun {
         let rates = [recipe.tokensPerStep, schedule.warmupTokens, total / 2, total].map {
             Readable.scientific(schedule.learningRate(tokens: $0))
         }
-        return "\(rates[0]) in the first step, \(rates[1]) after the warm-up, \(rates[2]) half-way, \(rates[3]) at the end"
+        return
+            "\(rates[0]) in the first step, \(rates[1]) after the warm-up, \(rates[2]) half-way, \(rates[3]) at the end"
     }
 
     private var time: String {

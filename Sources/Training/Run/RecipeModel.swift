@@ -44,7 +44,8 @@ extension Recipe {
                 let names = ModelConfiguration.presetNames
                 let hint = nearest(preset, among: names).map { "; did you mean \($0)?" } ?? ""
                 throw RecipeError(
-                    "there is no preset \(preset)\(hint) There are \(names.joined(separator: ", "))", key: "model.preset")
+                    "there is no preset \(preset)\(hint) There are \(names.joined(separator: ", "))",
+                    key: "model.preset")
             }
             return configuration
         }

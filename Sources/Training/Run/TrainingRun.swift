@@ -88,6 +88,7 @@ public final class TrainingRun {
         let data = try TrainingData(
             recipe, vocabulary: configuration.vocabularySize, folder: recipe.data.cache ?? folder.path + "/data")
         for note in data.notes { console.line(note) }
+        if let note = recipe.warmUpNote { console.line(note) }
         let model = try makeModel(backend)
         let session = try TrainingSession(
             recipe: recipe, model: model, data: data, folder: folder, console: console, stop: stop)
@@ -119,6 +120,13 @@ public final class TrainingRun {
 }
 
 extension Recipe {
+    /// What to say about a warm-up that never ends; nil when it does.
+    var warmUpNote: String? {
+        guard schedule.warmupTokens > totalSteps * tokensPerStep else { return nil }
+        return "note: the warm-up of \(schedule.warmupTokens) tokens is longer than the run; "
+            + "the learning rate does not reach its peak"
+    }
+
     /// Checks what no single key can.
     /// - Throws: `RecipeError`.
     public func validate() throws {
@@ -127,11 +135,6 @@ extension Recipe {
         }
         guard run.dtype == .float32 || run.device != "cpu" else {
             throw RecipeError("bfloat16 training is not available on the CPU; use float32", key: "run.dtype")
-        }
-        let total = schedule.totalTokens ?? totalSteps * tokensPerStep
-        guard schedule.warmupTokens <= total else {
-            throw RecipeError(
-                "is \(schedule.warmupTokens), more than the schedule's \(total) tokens", key: "schedule.warmup_tokens")
         }
         guard training.sampleEvery == 0 || (!training.prompts.isEmpty && data.task == .text) else {
             throw RecipeError("samples need training.prompts and data of text", key: "training.sample_every")

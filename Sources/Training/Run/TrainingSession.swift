@@ -87,10 +87,12 @@ final class TrainingSession {
     /// The last sentence of a run.
     func closing(_ outcome: TrainingOutcome) -> String {
         let state = trainer.state
-        let done = "\(state.step) steps, \(Readable.count(Double(state.tokens))) tokens, \(Readable.duration(state.seconds))"
+        let done =
+            "\(state.step) steps, \(Readable.count(Double(state.tokens))) tokens, \(Readable.duration(state.seconds))"
         switch outcome {
         case .finished:
-            let best = state.best.map { "; best validation loss \(Readable.fixed($0.loss, 4)) at step \($0.step)" } ?? ""
+            let best =
+                state.best.map { "; best validation loss \(Readable.fixed($0.loss, 4)) at step \($0.step)" } ?? ""
             return "finished: \(done)\(best); model in \(folder.path)/latest"
         case .interrupted:
             return "interrupted after \(done); go on with --resume auto"
@@ -101,7 +103,8 @@ final class TrainingSession {
         -> [EvaluationRecord]
     {
         guard let source = data.evaluation else { return { _ in [] } }
-        let lengths = recipe.training.evaluationLengths.isEmpty ? [recipe.data.length] : recipe.training.evaluationLengths
+        let lengths =
+            recipe.training.evaluationLengths.isEmpty ? [recipe.data.length] : recipe.training.evaluationLengths
         let evaluator = Evaluator(
             source: source, lengths: lengths, limit: recipe.training.evaluationTokens,
             bytesPerToken: data.bytesPerToken, countsAnswers: recipe.data.task == .recall)

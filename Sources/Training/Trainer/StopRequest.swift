@@ -16,7 +16,14 @@ package final class StopRequest: Sendable {
         self.onSignals = onSignals
         guard onSignals else { return }
         receivedSignals.store(0, ordering: .sequentiallyConsistent)
-        for number in Self.numbers { _ = signal(number, countSignal) }
+        // Whoever started this process may have blocked the signals; a blocked one would wait for ever.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in Self.numbers {
+            _ = signal(number, countSignal)
+            sigaddset(&signals, number)
+        }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 
     deinit {
