@@ -29,6 +29,25 @@ struct Product: @unchecked Sendable {
     var b: UnsafePointer<Float>, ldb: Int
     var beta: Float
     var c: UnsafeMutablePointer<Float>, ldc: Int
+
+    /// The rectangle of C at these rows and columns.
+    func part(_ place: (rows: Range<Int>, columns: Range<Int>)) -> Product {
+        var part = self
+        (part.m, part.n) = (place.rows.count, place.columns.count)
+        part.a = a + place.rows.lowerBound * (transposeA ? 1 : lda)
+        part.b = b + place.columns.lowerBound * (transposeB ? ldb : 1)
+        part.c = c + place.rows.lowerBound * ldc + place.columns.lowerBound
+        return part
+    }
+
+    /// The terms of the sum in this range of k.
+    func depth(_ range: Range<Int>) -> Product {
+        var part = self
+        part.k = range.count
+        part.a = a + range.lowerBound * (transposeA ? lda : 1)
+        part.b = b + range.lowerBound * (transposeB ? 1 : ldb)
+        return part
+    }
 }
 
 /// A library that multiplies matrices, opened with `dlopen` and told to use the calling thread alone: the backend's own

@@ -53,17 +53,45 @@ extension CPUBackend {
         let whole = Product(
             transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a: a, lda: lda, b: b,
             ldb: ldb, beta: beta, c: c, ldc: ldc)
-        let grid = Grid(m: m, n: n, k: k, pieces: pieces(m * n * k))
-        if grid.count <= 1 { return products.multiply(whole, partOf: m * n * k) }
+        let slices = depthSlices(m: m, n: n, k: k)
+        if slices == 1 { return multiply(whole, in: Grid(m: m, n: n, k: k, pieces: pieces(m * n * k))) }
+        multiplySlices(whole, slices)
+    }
+
+    /// A product cut into rectangles of C.
+    private func multiply(_ whole: Product, in grid: Grid) {
+        let size = whole.m * whole.n * whole.k
+        if grid.count <= 1 { return products.multiply(whole, partOf: size) }
         parallel(grid.count) { piece in
-            let (rows, columns) = grid.piece(piece)
-            var part = whole
-            (part.m, part.n) = (rows.count, columns.count)
-            part.a = a + rows.lowerBound * (transposeA ? 1 : lda)
-            part.b = b + columns.lowerBound * (transposeB ? ldb : 1)
-            part.c = c + rows.lowerBound * ldc + columns.lowerBound
-            products.multiply(part, partOf: m * n * k)
+            products.multiply(whole.part(grid.piece(piece)), partOf: size)
         }
+    }
+
+    /// A product cut along k as well: the slices' results are added in order, so that the bits do not depend on the
+    /// number of threads. Slices pack every element of A and B once; rectangles of a small C would pack them
+    /// several times.
+    private func multiplySlices(_ whole: Product, _ slices: Int) {
+        let (m, n, k) = (whole.m, whole.n, whole.k)
+        let partial = empty([slices - 1, m, n])
+        let grid = Grid(m: m, n: n, k: k / slices, pieces: pieces(m * n * k) / slices)
+        parallel(slices * grid.count) { task in
+            let slice = task / grid.count
+            var part = whole.depth(k * slice / slices..<k * (slice + 1) / slices)
+            if slice > 0 { (part.c, part.ldc, part.beta) = (partial.floats + (slice - 1) * m * n, n, 0) }
+            products.multiply(part.part(grid.piece(task % grid.count)), partOf: m * n * k)
+        }
+        parallel(m, grain: max(1, 16_384 / n)) { rows in
+            for row in rows {
+                for slice in 0..<slices - 1 {
+                    gdn_add_f32(whole.c + row * whole.ldc, partial.floats + (slice * m + row) * n, n)
+                }
+            }
+        }
+    }
+
+    /// Number of slices along k: four where k is long beside a C that stays in the cache (weight gradients), else one.
+    private func depthSlices(m: Int, n: Int, k: Int) -> Int {
+        products.isForeign(m * n * k) || k < 2048 || m * n > 1 << 19 ? 1 : 4
     }
 
     /// Number of pieces for a product of this many multiplications.
