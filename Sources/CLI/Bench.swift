@@ -161,7 +161,8 @@ struct BenchDecode: ParsableCommand {
 /// `gdn bench length`: growth with the length of the sequence.
 struct BenchLength: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "length", abstract: "Time one sequence of growing length: the gated delta rule, and a whole model.")
+        commandName: "length", abstract: "Time one sequence of growing length: the gated delta rule, and a whole model."
+    )
 
     @OptionGroup var device: DeviceOptions
 
