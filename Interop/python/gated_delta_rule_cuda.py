@@ -3,7 +3,8 @@
 Works from the kernel sources alone, without the Swift package: compiles them with CuPy's NVRTC, launches them on
 PyTorch tensors. Needs torch and cupy; the timing part needs flash-linear-attention for the peer.
 
-usage: python gated_delta_rule_cuda.py SOURCES/Ops check|time|peer [results.json]
+usage: python gated_delta_rule_cuda.py SOURCES/Ops check|time|peer|once [results.json]
+       SHAPES='[[8,4096,16,16,128,128]]' chooses the shapes to time; `once` runs the first of them once, for a profiler
 """
 import json
 import os
@@ -27,13 +28,14 @@ class Kernels:
 
     cache = {}
 
-    def __init__(self, dtype, K, V, groups, warps=None, stages=None, backward_stages=None):
+    def __init__(self, dtype, K, V, groups, units=1 << 20, warps=None, stages=None):
         self.dtype, self.K, self.V, self.groups = dtype, K, V, groups
         bf16 = dtype == torch.bfloat16
         self.size = 2 if bf16 else 4
         self.pad = 16 // self.size
         self.key_tile = (K + 15) // 16 * 16
-        self.warps = warps or (8 if bf16 and V > 64 else 4)
+        wide = bf16 and V > 64 and K <= 128 and units * ((V + 127) // 128) * 2 > BLOCKS
+        self.warps = warps or (8 if wide else 4)
         self.stages = stages or (2 if bf16 else 1)
         self.suffix = "_bfloat16" if bf16 else "_float32"
         self.modules = {}
@@ -248,6 +250,18 @@ def check():
 SHAPES = [(8, 4096, 16, 16, 128, 128), (1, 32768, 16, 16, 128, 128), (8, 4096, 16, 32, 128, 128),
           (8, 4096, 8, 8, 128, 256), (8, 4096, 6, 6, 256, 512), (1, 8192, 8, 8, 128, 128)]
 
+SHAPES = [tuple(shape) for shape in json.loads(os.environ.get("SHAPES", "null")) or SHAPES]
+
+
+def once():
+    B, T, H, HV, K, V = SHAPES[0]
+    ins = draw(B, T, H, HV, K, V, torch.bfloat16)
+    run = Run(Kernels(torch.bfloat16, K, V, HV // H, B * HV), *ins[:5], None)
+    run.forward()
+    run.prepare_backward()
+    run.backward(torch.randn_like(ins[2]))
+    torch.cuda.synchronize()
+
 
 def timing(variants):
     from triton.testing import do_bench
@@ -263,7 +277,7 @@ def timing(variants):
         do = torch.randn_like(ins[2])
         for variant in variants:
             try:
-                run = Run(Kernels(torch.bfloat16, K, V, HV // H, **variant), *ins[:5], None)
+                run = Run(Kernels(torch.bfloat16, K, V, HV // H, B * HV, **variant), *ins[:5], None)
                 run.forward()
                 run.prepare_backward()
                 run.backward(do)
@@ -301,7 +315,7 @@ def peer():
         ins = draw(B, T, H, HV, K, V, torch.bfloat16)
         leaves = [x.detach().requires_grad_() for x in ins[:5]]
         do = torch.randn_like(ins[2])
-        run = Run(Kernels(torch.bfloat16, K, V, HV // H), *ins[:5], None)
+        run = Run(Kernels(torch.bfloat16, K, V, HV // H, B * HV), *ins[:5], None)
         run.forward()
         with torch.no_grad():
             o = chunk_gated_delta_rule(*leaves)[0]
@@ -321,6 +335,8 @@ if __name__ == "__main__":
     out = {}
     if "check" in sys.argv[2]:
         check()
+    if "once" in sys.argv[2]:
+        once()
     if "time" in sys.argv[2]:
         out["ours"] = timing([{}] + json.loads(os.environ.get("VARIANTS", "[]")))
     if "peer" in sys.argv[2]:

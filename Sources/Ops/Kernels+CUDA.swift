@@ -82,7 +82,7 @@ struct RowGeometry {
     /// Blocks that cover `rows` once.
     func blocks(_ rows: Int) -> Int { (rows + blockRows - 1) / blockRows }
     /// Blocks of a backward that also sums over rows: few enough for their partial sums to be cheap.
-    func summingBlocks(_ rows: Int) -> Int { min(blocks(rows), 528) }
+    func summingBlocks(_ rows: Int) -> Int { min(blocks(rows), threads < 256 ? 1056 : 528) }
     /// Shared memory of `store_column_sums`.
     var summingBytes: Int { blockRows > 1 ? blockRows * width * 4 : 0 }
 }

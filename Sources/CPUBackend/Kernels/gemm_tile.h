@@ -94,55 +94,44 @@ TILE_TARGET static void TILE_NAME(tile)(long rows, long columns, long k, float a
 }
 #undef TILE_CASE
 
-// y[i, j] = Σ_p x[i, p] w[j, p] for `rows` × `outputs` of constants: both operands are read along p, each once.
+// y[i] = Σ_p x[i, p] w[p] for `rows` of constants: one row of weights at a time, so that they stream from memory in
+// order (four rows side by side ran at a quarter of the bandwidth).
 #define TILE_DOTS(NAME, WEIGHT, LOAD, WIDEN)                                                                     \
     __attribute__((always_inline)) static inline void TILE_NAME(NAME##_body)(                                    \
-        const int rows, const int outputs, long k, const float *x, long ldx, const WEIGHT *w, long ldw,          \
-        float beta, float *y, long ldy) {                                                                        \
-        TILE_NAME(vector) sums[8][4] = {0};                                                                      \
+        const int rows, long k, const float *x, long ldx, const WEIGHT *w, float beta, float *y, long ldy) {     \
+        TILE_NAME(vector) sums[4][4] = {0};                                                                      \
         long p = 0;                                                                                              \
-        for (; p + TILE_LANES <= k; p += TILE_LANES) {                                                           \
-            TILE_NAME(vector) weight[4];                                                                         \
-            _Pragma("clang loop unroll(full)") for (int j = 0; j < outputs; j++) {                               \
-                LOAD(weight[j], w + j * ldw + p)                                                                 \
-            }                                                                                                    \
-            _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) {                                  \
-                TILE_NAME(vector) value = *(const TILE_NAME(vector) *)(x + i * ldx + p);                         \
-                _Pragma("clang loop unroll(full)") for (int j = 0; j < outputs; j++) sums[i][j] +=               \
-                    value * weight[j];                                                                           \
+        for (; p + 4 * TILE_LANES <= k; p += 4 * TILE_LANES) {                                                   \
+            _Pragma("clang loop unroll(full)") for (int c = 0; c < 4; c++) {                                     \
+                TILE_NAME(vector) weight;                                                                        \
+                LOAD(weight, w + p + c * TILE_LANES)                                                             \
+                _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) sums[i][c] +=                  \
+                    weight * *(const TILE_NAME(vector) *)(x + i * ldx + p + c * TILE_LANES);                     \
             }                                                                                                    \
         }                                                                                                        \
         for (int i = 0; i < rows; i++) {                                                                         \
-            for (int j = 0; j < outputs; j++) {                                                                  \
-                float sum = 0;                                                                                   \
-                for (long q = p; q < k; q++) sum += x[i * ldx + q] * WIDEN(w[j * ldw + q]);                      \
-                for (int lane = 0; lane < TILE_LANES; lane++) sum += sums[i][j][lane];                           \
-                y[i * ldy + j] = beta == 0 ? sum : sum + beta * y[i * ldy + j];                                  \
-            }                                                                                                    \
-        }                                                                                                        \
-    }                                                                                                            \
-    __attribute__((always_inline)) static inline void TILE_NAME(NAME##_rows)(                                    \
-        const int outputs, long m, long k, const float *x, long ldx, const WEIGHT *w, long ldw, float beta,      \
-        float *y, long ldy) {                                                                                    \
-        switch (m) {                                                                                             \
-        case 1: TILE_NAME(NAME##_body)(1, outputs, k, x, ldx, w, ldw, beta, y, ldy); break;                      \
-        case 2: TILE_NAME(NAME##_body)(2, outputs, k, x, ldx, w, ldw, beta, y, ldy); break;                      \
-        case 3: TILE_NAME(NAME##_body)(3, outputs, k, x, ldx, w, ldw, beta, y, ldy); break;                      \
-        default: TILE_NAME(NAME##_body)(4, outputs, k, x, ldx, w, ldw, beta, y, ldy); break;                     \
+            TILE_NAME(vector) all = (sums[i][0] + sums[i][1]) + (sums[i][2] + sums[i][3]);                       \
+            float lanes[TILE_LANES];                                                                             \
+            *(TILE_NAME(vector) *)lanes = all;                                                                   \
+            _Pragma("clang loop unroll(full)") for (int half = TILE_LANES / 2; half > 0; half /= 2)              \
+                _Pragma("clang loop unroll(full)") for (int l = 0; l < half; l++) lanes[l] += lanes[l + half];   \
+            float sum = lanes[0];                                                                                \
+            for (long q = p; q < k; q++) sum += x[i * ldx + q] * WIDEN(w[q]);                                    \
+            y[i * ldy] = beta == 0 ? sum : sum + beta * y[i * ldy];                                              \
         }                                                                                                        \
     }                                                                                                            \
     TILE_TARGET static void TILE_NAME(NAME)(long m, long n, long k, const float *x, long ldx, const WEIGHT *w,   \
                                             long ldw, float beta, float *y, long ldy) {                          \
-        long j = 0;                                                                                              \
-        for (; j < n; j += j + 4 <= n ? 4 : 1) {                                                                 \
+        for (long j = 0; j < n; j++) {                                                                           \
+            const WEIGHT *row = w + j * ldw;                                                                     \
             for (long i = 0; i < m; i += 4) {                                                                    \
-                long rows = m - i < 4 ? m - i : 4;                                                               \
-                if (j + 4 <= n) {                                                                                \
-                    TILE_NAME(NAME##_rows)(4, rows, k, x + i * ldx, ldx, w + j * ldw, ldw, beta,                 \
-                                           y + i * ldy + j, ldy);                                                \
-                } else {                                                                                         \
-                    TILE_NAME(NAME##_rows)(1, rows, k, x + i * ldx, ldx, w + j * ldw, ldw, beta,                 \
-                                           y + i * ldy + j, ldy);                                                \
+                const float *in = x + i * ldx;                                                                   \
+                float *out = y + i * ldy + j;                                                                    \
+                switch (m - i) {                                                                                 \
+                case 1: TILE_NAME(NAME##_body)(1, k, in, ldx, row, beta, out, ldy); break;                       \
+                case 2: TILE_NAME(NAME##_body)(2, k, in, ldx, row, beta, out, ldy); break;                       \
+                case 3: TILE_NAME(NAME##_body)(3, k, in, ldx, row, beta, out, ldy); break;                       \
+                default: TILE_NAME(NAME##_body)(4, k, in, ldx, row, beta, out, ldy); break;                      \
                 }                                                                                                \
             }                                                                                                    \
         }                                                                                                        \

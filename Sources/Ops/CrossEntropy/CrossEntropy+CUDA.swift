@@ -92,6 +92,7 @@ private struct CrossEntropyCUDA {
     let cuda: CUDABackend
     private let kernels: CUDAKernels
     private let dtype: DType
+    private let logit: KernelDefines
     private let targets: Tensor
     private let ignoreIndex: Int32
     /// Number of targets that count, and 1 / that.
@@ -102,7 +103,8 @@ private struct CrossEntropyCUDA {
         self.dtype = dtype
         self.targets = targets.reshaped([targets.count])
         self.ignoreIndex = ignoreIndex
-        kernels = try CUDAKernels(cuda, source, dtype, [("LOGIT", logits == .bfloat16 ? "bfloat16" : "float")])
+        logit = [("LOGIT", logits == .bfloat16 ? "bfloat16" : "float")]
+        kernels = try CUDAKernels(cuda, source, dtype, logit)
         kept = try cuda.empty([2])
         try kernels.launch(
             "cross_entropy_count", blocks: 1, threads: 1024,
@@ -114,11 +116,17 @@ private struct CrossEntropyCUDA {
 
     /// Losses of rows `block`, whose logits come first in `logits`; and their gradient.
     func rows(_ losses: Tensor, _ gradient: Tensor?, _ logits: Tensor, _ block: Range<Int>) throws {
-        try kernels.launch(
-            "cross_entropy_rows", blocks: block.count, threads: 256,
+        let width = logits.shape[-1]
+        let short = width % 4 == 0 && width <= 40_960
+        let form =
+            short
+            ? try CUDAKernels(cuda, source, dtype, logit + [("WORDS", "\(width)")]) : kernels
+        try form.launch(
+            short ? "cross_entropy_short_rows" : "cross_entropy_rows", blocks: block.count,
+            threads: short ? 1024 : 256,
             [
                 .tensor(losses.slice(block)), .optional(gradient), .tensor(logits), .tensor(targets.slice(block)),
-                .tensor(kept), .int(Int(ignoreIndex)), .int(logits.shape[-1]),
+                .tensor(kept), .int(Int(ignoreIndex)), .int(width),
             ])
     }
 

@@ -51,6 +51,64 @@ KERNEL(cross_entropy_rows)
     }
 }
 
+#ifdef WORDS
+// The same for WORDS words (a multiple of 4, at most 40,960): a block of 1024 threads keeps the row in registers, so that
+// logits are read once.
+constexpr int PER_THREAD_WORDS = (WORDS / 4 + 1023) / 1024;
+
+extern "C" __global__ void __launch_bounds__(1024)
+#if ELEMENT_BFLOAT16
+cross_entropy_short_rows_bfloat16
+#else
+cross_entropy_short_rows_float32
+#endif
+(float *losses, element *gradient, const LOGIT *logits, const int *targets, const float *kept, int ignored, int width) {
+    __shared__ float shared[32];
+    i64 row = blockIdx.x;
+    const LOGIT *in = logits + row * WORDS;
+    int target = targets[row];
+    bool keep = target != ignored, inside = target >= 0 && target < WORDS;
+    Floats<4> x[PER_THREAD_WORDS];
+    float maximum = -INFINITY_F, sum = 0;
+#pragma unroll
+    for (int i = 0; i < PER_THREAD_WORDS; i++) {
+        int at = (i * 1024 + threadIdx.x) * 4;
+        if (at < WORDS) load_vector(x[i], in + at);
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            if (at >= WORDS) x[i].at[j] = -INFINITY_F;
+            maximum = fmaxf(maximum, x[i].at[j]);
+        }
+    }
+    maximum = warp_max(maximum);
+    if ((threadIdx.x & 31) == 0) shared[threadIdx.x >> 5] = maximum;
+    __syncthreads();
+#pragma unroll
+    for (int warp = 0; warp < 32; warp++) maximum = fmaxf(maximum, shared[warp]);
+    float at_target = keep && inside ? to_float(in[target]) : 0.0f;
+#pragma unroll
+    for (int i = 0; i < PER_THREAD_WORDS; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            x[i].at[j] = expf(x[i].at[j] - maximum);
+            sum += x[i].at[j];
+        }
+    sum = block_sum<32>(sum, shared);
+    if (threadIdx.x == 0)
+        losses[row] = !keep ? 0.0f : inside ? maximum + logf(sum) - at_target : __int_as_float(0x7fc00000);
+    if (!gradient) return;
+    float factor = keep ? kept[1] : 0.0f, inverse = factor / sum;
+#pragma unroll
+    for (int i = 0; i < PER_THREAD_WORDS; i++) {
+        int at = (i * 1024 + threadIdx.x) * 4;
+        if (at >= WORDS) continue;
+#pragma unroll
+        for (int j = 0; j < 4; j++) x[i].at[j] = x[i].at[j] * inverse - (at + j == target ? factor : 0.0f);
+        store_vector(gradient + row * WORDS + at, x[i]);
+    }
+}
+#endif
+
 // loss = factor · Σ losses, summed in double; factor = kept[1]. One block of 1024 threads.
 KERNEL(cross_entropy_mean)(float *loss, const float *losses, const float *kept, i64 rows) {
     __shared__ double sums[1024];

@@ -29,10 +29,8 @@ struct DeltaRulePlan {
         let gateBytes = 5 * 64 * 4
         // Wide blocks share the tiles of q and k; narrower ones where that would leave multiprocessors without work.
         let units = shape.sequenceCount * shape.HV
-        var warps = dtype == .bfloat16 && shape.V > 64 ? 8 : 4
-        while warps > 2, units * ((shape.V + 16 * warps - 1) / (16 * warps)) * 2 <= device.multiprocessors {
-            warps /= 2
-        }
+        let wide = dtype == .bfloat16 && shape.V > 64 && shape.K <= 128
+        let warps = wide && units * ((shape.V + 127) / 128) * 2 > device.multiprocessors ? 8 : 4
         let valuePitch = 16 * warps + pad
         let scanStage = (2 * 64 * keyPitch + 64 * valuePitch + 2 * 64 * chunkPitch) * size + gateBytes
         let scanStages = 2 * scanStage <= device.sharedBytesPerBlock && dtype == .bfloat16 ? 2 : 1

@@ -36,11 +36,14 @@ DEVICE float exponential(float x) {
 #endif
 }
 
-// G_ij = e^(b_i − b_j) for i ≥ j, else 0.
-DEVICE float decay_between(const float *cumulative, int i, int j) {
-    float difference = (cumulative[i] - cumulative[j]) + (cumulative[CHUNK + i] - cumulative[CHUNK + j]);
-    return i >= j ? exponential(difference) : 0.0f;
-}
+// b of one row, in two floats.
+struct Cumulative {
+    float high, low;
+};
+DEVICE Cumulative cumulative_at(const float *cumulative, int row) { return {cumulative[row], cumulative[CHUNK + row]}; }
+
+// G_ij = e^(b_i − b_j) for i ≥ j.
+DEVICE float decay_between(Cumulative i, Cumulative j) { return exponential((i.high - j.high) + (i.low - j.low)); }
 
 DEVICE const float *gate_decay(const float *gates) { return gates + 2 * CHUNK; }
 DEVICE const float *gate_rest(const float *gates) { return gates + 3 * CHUNK; }

@@ -228,6 +228,7 @@ gated_delta_rule_backward_gradients_float32
             float upper_decay = gate[0], lower_decay = gate[8];
             if (first_role) {
                 const float *cumulative = shared.gates, *strength = gate_strength(shared.gates);
+                Cumulative rows[2] = {cumulative_at(cumulative, row + g), cumulative_at(cumulative, row + g + 8)};
                 float upper = 0, lower = 0;
 #pragma unroll
                 for (int n = 0; n < 4; n++) {
@@ -249,6 +250,10 @@ gated_delta_rule_backward_gradients_float32
                     }
 #pragma unroll
                     for (int half = 0; half < 2; half++) {
+                        Cumulative columns[2];
+#pragma unroll
+                        for (int i = 0; i < 2; i++)
+                            columns[i] = cumulative_at(cumulative, n * 16 + half * 8 + 2 * t + i);
                         Accumulator &dp = side[2 * n + half], &dn = side[8 + 2 * n + half];
                         float h[4];
 #pragma unroll
@@ -256,7 +261,7 @@ gated_delta_rule_backward_gradients_float32
                             int r = row + g + (i >> 1) * 8, c = n * 16 + half * 8 + 2 * t + (i & 1);
                             if (r == c && d_beta && tile == 0 && r < chunk.rows)
                                 d_beta[(i64)(chunk.token + r) * value_heads + head] = dn.at[i] / strength[r] / strength[r];
-                            float decay = decay_between(cumulative, r, c);
+                            float decay = r >= c ? decay_between(rows[i >> 1], columns[i & 1]) : 0.0f;
                             dp.at[i] = r >= c ? scale * decay * dp.at[i] : 0.0f;
                             dn.at[i] = r > c ? -decay * dn.at[i] : 0.0f;
                             h[i] = r > c ? dp.at[i] * qk[half].at[i] + dn.at[i] * kk[half].at[i] : 0.0f;

@@ -54,15 +54,17 @@ struct __align__(16) Quad {
     solver at[4];
 };
 
-// to[16·…] = sign · left · right, SIZE × SIZE, by `threads` threads of which this is number `thread`.
-template <int SIZE, int THREADS>
+// to = sign · left · right, SIZE × SIZE, by THREADS threads of which this is number `thread`. One of the factors is lower
+// triangular (LEFT: left), so that only a part of the sum is there.
+template <int SIZE, int THREADS, bool LEFT>
 DEVICE void multiply_block(solver *to, const solver *left, const solver *right, solver sign, int thread) {
     constexpr int OUTPUTS = SIZE * SIZE / THREADS;  // 4 or 8: rows of 4 columns
     constexpr int ROWS = OUTPUTS / 4;
     int row = thread / (SIZE / 4) * ROWS, column = thread % (SIZE / 4) * 4;
     solver sum[ROWS][4] = {};
+    int begin = LEFT ? 0 : column, end = LEFT ? row + ROWS : SIZE;
 #pragma unroll 4
-    for (int k = 0; k < SIZE; k++) {
+    for (int k = begin; k < end; k++) {
         Quad r = *(const Quad *)(right + k * SOLVE_PITCH + column);
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
@@ -100,16 +102,16 @@ DEVICE void invert(solver *inverse, solver *lower, solver *scratch) {
     {
         int pair = thread / 64 * 32, local = thread % 64;
         solver *product = scratch + pair * SOLVE_PITCH;
-        multiply_block<16, 64>(product, lower + (pair + 16) * SOLVE_PITCH + pair, inverse + pair * SOLVE_PITCH + pair,
+        multiply_block<16, 64, false>(product, lower + (pair + 16) * SOLVE_PITCH + pair, inverse + pair * SOLVE_PITCH + pair,
                                1, local);
         __syncthreads();
-        multiply_block<16, 64>(inverse + (pair + 16) * SOLVE_PITCH + pair,
+        multiply_block<16, 64, true>(inverse + (pair + 16) * SOLVE_PITCH + pair,
                                inverse + (pair + 16) * SOLVE_PITCH + pair + 16, product, -1, local);
         __syncthreads();
     }
-    multiply_block<32, 128>(scratch, lower + 32 * SOLVE_PITCH, inverse, 1, thread);
+    multiply_block<32, 128, false>(scratch, lower + 32 * SOLVE_PITCH, inverse, 1, thread);
     __syncthreads();
-    multiply_block<32, 128>(inverse + 32 * SOLVE_PITCH, inverse + 32 * SOLVE_PITCH + 32, scratch, -1, thread);
+    multiply_block<32, 128, true>(inverse + 32 * SOLVE_PITCH, inverse + 32 * SOLVE_PITCH + 32, scratch, -1, thread);
     __syncthreads();
 }
 
@@ -169,7 +171,7 @@ KERNEL(gated_delta_rule_forward_prepare)
         out[0] = cumulative[threadIdx.x];
         out[CHUNK] = cumulative[CHUNK + threadIdx.x];
         out[2 * CHUNK] = exponential(cumulative[threadIdx.x]);
-        out[3 * CHUNK] = decay_between(cumulative, CHUNK - 1, threadIdx.x);
+        out[3 * CHUNK] = decay_between(cumulative_at(cumulative, CHUNK - 1), cumulative_at(cumulative, threadIdx.x));
         out[4 * CHUNK] = strength[threadIdx.x];
     }
 
@@ -207,14 +209,20 @@ KERNEL(gated_delta_rule_forward_prepare)
 
     solver *lower = (solver *)shared, *solved = lower + CHUNK * SOLVE_PITCH, *scratch = solved + CHUNK * SOLVE_PITCH;
     element *scores_out = scores + (i64)slot * CHUNK * CHUNK;
+    Cumulative rows[2];
+#pragma unroll
+    for (int i = 0; i < 2; i++) rows[i] = cumulative_at(cumulative, warp * 16 + g + i * 8);
 #pragma unroll
     for (int n = 0; n < 8; n++) {
+        Cumulative columns[2];
+#pragma unroll
+        for (int i = 0; i < 2; i++) columns[i] = cumulative_at(cumulative, n * 8 + 2 * t + i);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             int row = warp * 16 + g + (i >> 1) * 8, column = n * 8 + 2 * t + (i & 1);
             lower[row * SOLVE_PITCH + column] = row > column ? strength[row] * kk[n].at[i] : 0.0f;
             solved[row * SOLVE_PITCH + column] = 0;
-            qk[n].at[i] = row >= column ? scale * decay_between(cumulative, row, column) * qk[n].at[i] : 0.0f;
+            qk[n].at[i] = row >= column ? scale * decay_between(rows[i >> 1], columns[i & 1]) * qk[n].at[i] : 0.0f;
         }
         store_rows<true>(scores_out + warp * 16 * CHUNK + n * 8, CHUNK, qk[n], 16, 8);
     }
@@ -230,13 +238,17 @@ KERNEL(gated_delta_rule_forward_prepare)
     invert(solved, lower, scratch);
 
     element *inverse_out = inverse + (i64)slot * CHUNK * CHUNK;
+    Cumulative own[4];  // a thread's four columns are the same in every row it writes
+#pragma unroll
+    for (int j = 0; j < 4; j++) own[j] = cumulative_at(cumulative, threadIdx.x * 4 % CHUNK + j);
 #pragma unroll 4
     for (int i = threadIdx.x * 4; i < CHUNK * CHUNK; i += 128 * 4) {
         int row = i / CHUNK, column = i % CHUNK;
+        Cumulative current = cumulative_at(cumulative, row);
         __align__(16) element out[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            float decay = decay_between(cumulative, row, column + j);
+            float decay = row >= column + j ? decay_between(current, own[j]) : 0.0f;
             from_float(&out[j], row >= column + j ? decay * (float)solved[row * SOLVE_PITCH + column + j] : 0.0f);
         }
 #if ELEMENT_BFLOAT16

@@ -56,10 +56,13 @@ KERNEL(gated_delta_rule_forward_scan)
     State s;
     load_state(s, initial_state ? initial_state + state_offset : nullptr, column);
     int begin = first_chunk[sequence], end = first_chunk[sequence + 1];
-    if (STAGES == 2 && begin < end) load_stage(stages[0], in, chunks[begin], begin);
+    // Entries of the table are read one chunk before they are needed: their latency is the chain's.
+    Chunk chunk, next = begin < end ? chunks[begin] : Chunk{}, later = begin + 1 < end ? chunks[begin + 1] : Chunk{};
+    if (STAGES == 2 && begin < end) load_stage(stages[0], in, next, begin);
 
     for (int index = begin; index < end; index++) {
-        Chunk chunk = chunks[index];
+        chunk = next, next = later;
+        if (index + 2 < end) later = chunks[index + 2];
         ScanStage &stage = stages[STAGES == 2 ? (index - begin) & 1 : 0];
         if (STAGES == 1) {
             __syncthreads();
@@ -68,7 +71,7 @@ KERNEL(gated_delta_rule_forward_scan)
         copy_wait<0>();
         __syncthreads();
         if (STAGES == 2 && index + 1 < end)
-            load_stage(stages[(index + 1 - begin) & 1], in, chunks[index + 1], index + 1);
+            load_stage(stages[(index + 1 - begin) & 1], in, next, index + 1);
         const float *decay = gate_decay(stage.gates), *rest = gate_rest(stage.gates);
         const float *strength = gate_strength(stage.gates);
 
@@ -180,10 +183,12 @@ KERNEL(gated_delta_rule_backward_scan)
     State s;
     load_state(s, d_final_state ? d_final_state + state_offset : nullptr, column);
     int begin = first_chunk[sequence], end = first_chunk[sequence + 1];
-    if (STAGES == 2 && begin < end) load_stage(stages[(end - 1) & 1], in, chunks[end - 1], end - 1);
+    Chunk chunk, next = begin < end ? chunks[end - 1] : Chunk{}, later = begin + 1 < end ? chunks[end - 2] : Chunk{};
+    if (STAGES == 2 && begin < end) load_stage(stages[(end - 1) & 1], in, next, end - 1);
 
     for (int index = end - 1; index >= begin; index--) {
-        Chunk chunk = chunks[index];
+        chunk = next, next = later;
+        if (index - 2 >= begin) later = chunks[index - 2];
         ScanStage &stage = stages[STAGES == 2 ? index & 1 : 0];
         if (STAGES == 1) {
             __syncthreads();
@@ -192,7 +197,7 @@ KERNEL(gated_delta_rule_backward_scan)
         store_scratch_state(s, state_gradients + ((i64)index * value_heads + head) * VALUE_DIM * KEY_DIM, column);
         copy_wait<0>();
         __syncthreads();
-        if (STAGES == 2 && index > begin) load_stage(stages[(index - 1) & 1], in, chunks[index - 1], index - 1);
+        if (STAGES == 2 && index > begin) load_stage(stages[(index - 1) & 1], in, next, index - 1);
         const float *decay = gate_decay(stage.gates), *rest = gate_rest(stage.gates);
         const float *strength = gate_strength(stage.gates);
 
@@ -300,18 +305,21 @@ KERNEL(gated_delta_rule_backward_states)
     State s;
     load_state(s, initial_state ? initial_state + state_offset : nullptr, column);
     int begin = first_chunk[sequence], end = first_chunk[sequence + 1];
-    if (STAGES == 2 && begin < end) load_state_stage(stages[0], in, chunks[begin], begin);
+    Chunk chunk, next = begin < end ? chunks[begin] : Chunk{}, later = begin + 1 < end ? chunks[begin + 1] : Chunk{};
+    if (STAGES == 2 && begin < end) load_state_stage(stages[0], in, next, begin);
     for (int index = begin; index < end; index++) {
+        chunk = next, next = later;
+        if (index + 2 < end) later = chunks[index + 2];
         StateStage &stage = stages[STAGES == 2 ? (index - begin) & 1 : 0];
         if (STAGES == 1) {
             __syncthreads();
-            load_state_stage(stage, in, chunks[index], index);
+            load_state_stage(stage, in, chunk, index);
         }
         store_scratch_state(s, states + ((i64)index * value_heads + head) * VALUE_DIM * KEY_DIM, column);
         copy_wait<0>();
         __syncthreads();
         if (STAGES == 2 && index + 1 < end)
-            load_state_stage(stages[(index + 1 - begin) & 1], in, chunks[index + 1], index + 1);
+            load_state_stage(stages[(index + 1 - begin) & 1], in, next, index + 1);
         scale_state(s, gate_decay(stage.gates)[CHUNK - 1]);
 #pragma unroll
         for (int step = 0; step < 4; step++) {

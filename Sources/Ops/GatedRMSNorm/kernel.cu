@@ -1,10 +1,6 @@
 // RMS normalisation with an output gate. WIDTH is the width of one norm group; blockIdx.y is the group, and row r of it
 // lies at (r · groups + group) · WIDTH. GATE_FIRST: rms(x a) w, else rms(x) w a, where a = act(gate); SIGMOID: act = σ.
 DEVICE float gate_value(float z) { return SIGMOID ? sigmoid(z) : silu(z); }
-DEVICE float gate_slope(float z) {
-    float s = sigmoid(z);
-    return SIGMOID ? s * (1.0f - s) : s * (1.0f + z * (1.0f - s));
-}
 
 KERNEL(gated_rms_norm_forward)
 (element *y, float *inverse_rms, const element *x, const element *gate, const float *weight, float eps, i64 rows) {
@@ -40,23 +36,28 @@ KERNEL(gated_rms_norm_backward)
     for (i64 first = (i64)blockIdx.x * BLOCK_ROWS; first < rows; first += (i64)gridDim.x * BLOCK_ROWS) {
         i64 row = first + threadIdx.x / GROUP, at = row * gridDim.y + blockIdx.y;
         bool active = row < rows;
-        RowPart in, out, z;
+        RowPart in, out, z, gate_input;
         load_row(in, x + at * WIDTH, active);
         load_row(out, dy + at * WIDTH, active);
         load_row(z, gate + at * WIDTH, active);
         float r = active ? inverse_rms[at] : 0.0f, dot = 0;
         EACH_ELEMENT(i, j) {
-            float a = gate_value(z.at[i].at[j]), d = out.at[i].at[j], w = scale.at[i].at[j];
+            float value = z.at[i].at[j], s = sigmoid(value), a = SIGMOID ? s : value * s;
+            float d = out.at[i].at[j], w = scale.at[i].at[j];
+            z.at[i].at[j] = s;
+            gate_input.at[i].at[j] = value;
             float n = in.at[i].at[j] * r * (GATE_FIRST ? a : 1.0f);
             gathered_dw.at[i].at[j] += d * n * (GATE_FIRST ? 1.0f : a);
             dot += d * w * n * (GATE_FIRST ? 1.0f : a);
         }
         float mean = row_sum(dot) / WIDTH;
         EACH_ELEMENT(i, j) {
-            float value = z.at[i].at[j], a = gate_value(value), d = out.at[i].at[j], w = scale.at[i].at[j];
+            float value = gate_input.at[i].at[j], s = z.at[i].at[j], a = SIGMOID ? s : value * s;
+            float slope = SIGMOID ? s * (1.0f - s) : s * (1.0f + value * (1.0f - s));
+            float d = out.at[i].at[j], w = scale.at[i].at[j];
             float n = in.at[i].at[j] * r * (GATE_FIRST ? a : 1.0f);
             float dm = r * (d * w * (GATE_FIRST ? 1.0f : a) - n * mean);
-            z.at[i].at[j] = gate_slope(value) * (GATE_FIRST ? dm * in.at[i].at[j] : d * n * w);
+            z.at[i].at[j] = slope * (GATE_FIRST ? dm * in.at[i].at[j] : d * n * w);
             out.at[i].at[j] = GATE_FIRST ? dm * a : dm;
         }
         store_row(dx + at * WIDTH, out, active);

@@ -19,7 +19,7 @@ struct ShortConvolutionCUDA {
     func record(on tape: Tape) throws -> [Variable] {
         let inputs = [x, weight] + [bias, initialState].compactMap { $0 }
         let (input, channels, width) = (x.value, shape.channels, shape.width)
-        let vector = vectorLength(input.dtype, fits: channels)
+        let vector = channels % 4 == 0 ? 4 : 1
         let kernels = try CUDAKernels(
             cuda, source, input.dtype,
             [("VECTOR", "\(vector)"), ("TAPS", "\(width)"), ("ACTIVATION", activation.cudaCode)])

@@ -3,6 +3,7 @@
 // Weights [C, TAPS] are float32; states [N, C, TAPS − 1] too, oldest first. ACTIVATION as in Activation.
 constexpr int TILE = 64;
 constexpr int HISTORY = TAPS - 1;
+constexpr int BATCH = 4;  // tokens whose loads are under way together
 
 DEVICE float activation_value(float x) {
     return ACTIVATION == 1 ? silu(x) : ACTIVATION == 2 ? fmaxf(x, 0.0f) : ACTIVATION == 3 ? (x > 0 ? 1.0f + x : expf(x)) : x;
@@ -83,22 +84,27 @@ KERNEL(short_convolution_forward)
     i64 t = (i64)blockIdx.y * TILE, end = min(t + TILE, tokens);
     Taps taps;
     load_taps(taps, weight, bias, channel);
-    Sequence sequence = find_sequence(boundaries, sequences, length, t);
-    Floats<VECTOR> window[TAPS];
-    load_history(window, x, state, sequence, t, channel, channels);
-#pragma unroll 4
-    for (; t < end; t++) {
-        if (t >= sequence.end) {
-            sequence = find_sequence(boundaries, sequences, length, t);
-            load_history(window, x, state, sequence, t, channel, channels);
+    while (t < end) {
+        Sequence sequence = find_sequence(boundaries, sequences, length, t);
+        i64 stop = min(end, sequence.end);
+        Floats<VECTOR> window[HISTORY + BATCH];
+        load_history(window, x, state, sequence, t, channel, channels);
+        for (; t < stop; t += BATCH) {
+#pragma unroll
+            for (int i = 0; i < BATCH; i++)
+                if (t + i < stop) load_vector(window[HISTORY + i], x + (t + i) * channels + channel);
+#pragma unroll
+            for (int i = 0; i < BATCH; i++) {
+                if (t + i >= stop) break;
+                Floats<VECTOR> out = convolve(window + i, taps);
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) out.at[j] = activation_value(out.at[j]);
+                store_vector(y + (t + i) * channels + channel, out);
+            }
+#pragma unroll
+            for (int i = 0; i < HISTORY; i++) window[i] = window[i + BATCH];
         }
-        load_vector(window[HISTORY], x + t * channels + channel);
-        Floats<VECTOR> out = convolve(window, taps);
-#pragma unroll
-        for (int j = 0; j < VECTOR; j++) out.at[j] = activation_value(out.at[j]);
-        store_vector(y + t * channels + channel, out);
-#pragma unroll
-        for (int i = 0; i < HISTORY; i++) window[i] = window[i + 1];
+        t = stop;
     }
 }
 
@@ -146,44 +152,54 @@ KERNEL(short_convolution_backward)
 #pragma unroll
             for (int j = 0; j < VECTOR; j++) slopes[w].at[j] = 0;
 #pragma unroll 1
-        for (i64 t = begin; t < stop + HISTORY; t++) {
+        for (i64 first = begin; first < stop + HISTORY; first += BATCH) {
+            Floats<VECTOR> inputs[BATCH], upstream[BATCH];
 #pragma unroll
-            for (int i = 0; i < HISTORY; i++) slopes[i] = slopes[i + 1];
-            if (t < sequence.end) {
-                load_vector(window[HISTORY], x + t * channels + channel);
-                load_vector(slopes[HISTORY], dy + t * channels + channel);
-                Floats<VECTOR> pre = convolve(window, taps);
+            for (int i = 0; i < BATCH; i++) {
+                if (first + i >= min(sequence.end, stop + HISTORY)) break;
+                load_vector(inputs[i], x + (first + i) * channels + channel);
+                load_vector(upstream[i], dy + (first + i) * channels + channel);
+            }
+#pragma unroll
+            for (int i = 0; i < BATCH; i++) {
+                i64 t = first + i;
+                if (t >= stop + HISTORY) break;
+#pragma unroll
+                for (int w = 0; w < HISTORY; w++) slopes[w] = slopes[w + 1];
+                if (t < sequence.end) {
+                    window[HISTORY] = inputs[i];
+                    Floats<VECTOR> pre = convolve(window, taps);
+#pragma unroll
+                    for (int j = 0; j < VECTOR; j++) {
+                        float slope = upstream[i].at[j] * activation_slope(pre.at[j]);
+                        slopes[HISTORY].at[j] = slope;
+                        float own = t < stop ? slope : 0.0f;
+                        sums.bias.at[j] += own;
+#pragma unroll
+                        for (int w = 0; w < TAPS; w++) sums.weight[w].at[j] += own * window[w].at[j];
+                    }
+#pragma unroll
+                    for (int w = 0; w < HISTORY; w++) window[w] = window[w + 1];
+                } else {
+#pragma unroll
+                    for (int j = 0; j < VECTOR; j++) slopes[HISTORY].at[j] = 0;
+                }
+                i64 s = t - HISTORY;
+                Floats<VECTOR> d;
 #pragma unroll
                 for (int j = 0; j < VECTOR; j++) {
-                    slopes[HISTORY].at[j] *= activation_slope(pre.at[j]);
-                    if (t < stop) {
-                        sums.bias.at[j] += slopes[HISTORY].at[j];
+                    d.at[j] = 0;
 #pragma unroll
-                        for (int w = 0; w < TAPS; w++)
-                            sums.weight[w].at[j] += slopes[HISTORY].at[j] * window[w].at[j];
-                    }
+                    for (int w = 0; w < TAPS; w++) d.at[j] += taps.weight[w].at[j] * slopes[HISTORY - w].at[j];
                 }
+                if (s >= begin) {
+                    store_vector(dx + s * channels + channel, d);
+                } else if (dstate && begin == sequence.start) {
+                    int at = (int)(s - begin) + HISTORY;
 #pragma unroll
-                for (int i = 0; i < HISTORY; i++) window[i] = window[i + 1];
-            } else {
-#pragma unroll
-                for (int j = 0; j < VECTOR; j++) slopes[HISTORY].at[j] = 0;
-            }
-            i64 s = t - HISTORY;
-            Floats<VECTOR> d;
-#pragma unroll
-            for (int j = 0; j < VECTOR; j++) {
-                d.at[j] = 0;
-#pragma unroll
-                for (int w = 0; w < TAPS; w++) d.at[j] += taps.weight[w].at[j] * slopes[HISTORY - w].at[j];
-            }
-            if (s >= begin) {
-                store_vector(dx + s * channels + channel, d);
-            } else if (dstate && begin == sequence.start) {
-                int at = (int)(s - begin) + HISTORY;
-#pragma unroll
-                for (int j = 0; j < VECTOR; j++)
-                    dstate[((i64)sequence.number * channels + channel + j) * HISTORY + at] = d.at[j];
+                    for (int j = 0; j < VECTOR; j++)
+                        dstate[((i64)sequence.number * channels + channel + j) * HISTORY + at] = d.at[j];
+                }
             }
         }
         begin = stop;

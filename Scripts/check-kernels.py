@@ -1,0 +1,129 @@
+"""Compiles all CUDA sources for all specialisations and reads registers and spills from the assembler's report.
+
+usage: check-kernels.py NVRTC_FOLDER [--quick] [--all]
+       --quick: the gated delta rule at one shape only;  --all: print every kernel
+"""
+import ctypes
+import glob
+import os
+import re
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+OPS = os.path.join(os.path.dirname(__file__), "..", "Sources", "Ops")
+FOLDER = sys.argv[1]
+
+# Bytes of spill stores that are expected, by kernel, dtype, (K, V, value heads a key head). Reasons:
+# - scans at K = 256: the state alone takes 128 of 255 registers
+# - gradients with several value heads: one more accumulator of 64 registers stays over the loop of heads
+# - float32: every product is a call, and what lives over a call is limited; this form is for checking
+ALLOWED = [
+    ("forward_scan|backward_scan|backward_states", "bfloat16", lambda K, V, groups: K > 192, 160),
+    ("backward_gradients", "bfloat16", lambda K, V, groups: groups > 1, 640),
+    (".*", "float32", lambda K, V, groups: K > 0, 4096),
+]
+
+
+def jobs(quick):
+    """Name, files, options, (K, V, groups) of every specialisation."""
+    for bf16 in (1, 0):
+        element = [f"-DELEMENT_BFLOAT16={bf16}"]
+        per = 8 if bf16 else 4
+        for vector in (per, 1):
+            v = element + [f"-DVECTOR={vector}"]
+            for width, group in ((64, 4), (256, 16), (512, 32), (2048, 128 if bf16 else 256), (4096, 256)):
+                rows = v + [f"-DWIDTH={width}", f"-DGROUP={group}", f"-DBLOCK_THREADS={max(256, group) if group <= 32 else group}"]
+                if vector == 1 and width > 512:
+                    continue
+                yield "RMSNorm", ["RMSNorm/kernel.cu"], rows, None
+                for gate in ((0, 0), (1, 0), (0, 1)):
+                    yield "GatedRMSNorm", ["GatedRMSNorm/kernel.cu"], rows + [f"-DSIGMOID={gate[0]}", f"-DGATE_FIRST={gate[1]}"], None
+                if width <= 256:
+                    for kind in range(3):
+                        yield "L2Norm", ["L2Norm/kernel.cu"], rows + [f"-DKIND={kind}"], None
+            yield "SwiGLU", ["SwiGLU/kernel.cu"], v, None
+            for activation in range(4):
+                yield "Activation", ["Activation/kernel.cu"], v + [f"-DACTIVATION={activation}"], None
+            for taps in (2, 3, 4, 8):
+                w = element + [f"-DVECTOR={4 if vector > 1 else 1}"]
+                yield "ShortConvolution", ["ShortConvolution/kernel.cu"], w + [f"-DTAPS={taps}", "-DACTIVATION=1"], None
+            if not bf16:
+                yield "AdamW", ["AdamW/kernel.cu"], v, None
+        yield "Gates", ["Gates/kernel.cu"], element, None
+        yield "GradientClipping", ["GradientClipping/kernel.cu"], element, None
+        for other in ("float", "bfloat16"):
+            yield "Embedding", ["Embedding/kernel.cu"], element + [f"-DTABLE={other}"], None
+            yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}"], None
+            yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}", "-DWORDS=32000"], None
+        shapes = [(64, 64), (96, 192), (128, 128), (128, 256), (192, 384), (200, 400), (256, 512)]
+        for K, V in shapes[2:3] if quick else shapes:
+            for groups in (1, 2) if bf16 and K <= 128 else (1,):
+                for warps in (4, 8) if bf16 and 64 < V and K <= 128 else (4,):
+                    delta = element + [
+                        f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}", f"-DGROUPS={groups}", f"-DVALUE_WARPS={warps}",
+                        f"-DSTAGES={2 if bf16 else 1}"]
+                    for file in ("prepare", "scan", "gradients", "step"):
+                        yield (f"GatedDeltaRule {K}/{V} x{groups} w{warps}",
+                               ["GatedDeltaRule/chunk.cuh", f"GatedDeltaRule/{file}.cu"], delta, (K, V, groups))
+
+
+def compile(job):
+    name, files, options, dims, architecture = job
+    library = compile.library = getattr(compile, "library", None) or open_library()
+    text = "".join(open(os.path.join(OPS, file)).read() for file in ["Kernels/Prelude.cuh"] + files)
+    arguments = [f"--gpu-architecture={architecture}", "--std=c++17", "-default-device", "--ptxas-options=-v"] + options
+    program = ctypes.c_void_p()
+    library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)
+    array = (ctypes.c_char_p * len(arguments))(*[argument.encode() for argument in arguments])
+    status = library.nvrtcCompileProgram(program, len(arguments), array)
+    size = ctypes.c_size_t()
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    return job, status, log.value.decode()
+
+
+def open_library():
+    for builtins in glob.glob(f"{FOLDER}/nvidia/*/lib/libnvrtc-builtins.so.*"):
+        if ".alt." not in builtins:
+            ctypes.CDLL(builtins, ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL([p for p in glob.glob(f"{FOLDER}/nvidia/*/lib/libnvrtc.so.*") if ".alt." not in p][0])
+
+
+def allowed(kernel, dtype, dims):
+    if dims is None:
+        return 0
+    return max([limit for pattern, own, applies, limit in ALLOWED
+                if re.search(pattern, kernel) and own == dtype and applies(*dims)], default=0)
+
+
+def main():
+    started = time.time()
+    work = [(*job, architecture) for architecture in ("sm_80", "sm_90a") for job in jobs("--quick" in sys.argv)]
+    failures = kernels = 0
+    with ProcessPoolExecutor() as pool:
+        for (name, files, options, dims, architecture), status, log in pool.map(compile, work):
+            where = f"{architecture} {name} {' '.join(options)}"
+            if status != 0:
+                failures += 1
+                print(f"FAILED {where}\n{log}")
+                continue
+            report = re.findall(
+                r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", log, re.S)
+            for kernel, spills, registers in report:
+                kernels += 1
+                dtype = kernel.rsplit("_", 1)[1]
+                bad = int(spills) > allowed(kernel, dtype, dims)
+                failures += bad
+                if bad or "--all" in sys.argv:
+                    print(f"{'FAILED ' if bad else ''}{where}: {kernel} {registers} registers, {spills} bytes spilled")
+            if not report:
+                failures += 1
+                print(f"FAILED {where}: the assembler reported nothing")
+    print(f"{kernels} kernels in {len(work)} specialisations, {failures} failures, {time.time() - started:.0f} s")
+    sys.exit(failures > 0)
+
+
+main()
