@@ -20,11 +20,9 @@ struct Doctor: ParsableCommand {
             print("products       \(backend.matrixProductDescription): \(rate) GFLOP/s")
         }
         print("               in use: \(cpu.matrixProductDescription); GDN_BLAS=oneDNN|openBLAS|builtIn changes it")
-        do {
-            let gpu = try CUDABackend(deviceIndex: 0)
-            print("GPU            cuda:\(gpu.deviceIndex)")
-        } catch {
-            print("GPU            none: \(error)")
+        for line in inspectCUDA() {
+            let name = line.item + String(repeating: " ", count: max(1, 15 - line.item.count))
+            print("\(name)\(line.works ? "" : "none: ")\(line.detail)")
         }
     }
 }
