@@ -70,7 +70,7 @@ final class GatedDeltaNetMixer {
 
         let result = try tape.gatedDeltaRule(
             q, k, v, logDecay: logDecay, beta: strength, initialState: state.map { Variable($0.memory) },
-            sequences: sequences)
+            sequences: sequences, erases: configuration.useDeltaRule)
         state?.memory = result.finalState.value
         let normed = try normaliseOutput(tape, result.output, gateInput)
         return try tape.linear(tape.reshape(normed, [batch, time, configuration.valueWidth]), output)

@@ -3,8 +3,8 @@ import FoundationEssentials
 /// The shape and the switches of a Gated DeltaNet language model, under the keys of flash-linear-attention's
 /// `config.json` (`model_type: gated_deltanet`), with that library's defaults.
 ///
-/// The keys of the paper's ablation that flash-linear-attention lacks are ours: `use_decay`, `use_beta`,
-/// `use_output_norm`, `qk_norm` and `qk_activation`. They are written only where they differ from the default.
+/// The keys of the paper's ablation that flash-linear-attention lacks are ours: `use_decay`, `use_delta_rule`,
+/// `use_beta`, `use_output_norm`, `qk_norm` and `qk_activation`. They are written only where they differ from the default.
 public struct ModelConfiguration: Codable, Sendable, Equatable {
     /// Normalisation of queries and keys.
     public enum KeyNormalisation: String, Codable, Sendable, CaseIterable {
@@ -68,6 +68,8 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
     public var initializerRange = 0.02
     /// Decay α; without it the delta rule of DeltaNet.
     public var useDecay = true
+    /// Erasing what a key holds before a write; without it gated linear attention, S ← α S + β k vᵀ (CPU only).
+    public var useDeltaRule = true
     /// Learned write strength β; without it β = 1.
     public var useBeta = true
     /// RMSNorm of the mixer's output, per head.
@@ -116,6 +118,7 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
         case eosTokenID = "eos_token_id"
         case initializerRange = "initializer_range"
         case useDecay = "use_decay"
+        case useDeltaRule = "use_delta_rule"
         case useBeta = "use_beta"
         case useOutputNorm = "use_output_norm"
         case keyNormalisation = "qk_norm"
@@ -152,6 +155,7 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
         if values.contains(.eosTokenID) { eosTokenID = try values.decodeIfPresent(Int.self, forKey: .eosTokenID) }
         try read(.initializerRange, &initializerRange)
         try read(.useDecay, &useDecay)
+        try read(.useDeltaRule, &useDeltaRule)
         try read(.useBeta, &useBeta)
         try read(.useOutputNorm, &useOutputNorm)
         try read(.keyNormalisation, &keyNormalisation)
@@ -182,6 +186,7 @@ public struct ModelConfiguration: Codable, Sendable, Equatable {
         try values.encode(eosTokenID, forKey: .eosTokenID)
         try values.encode(initializerRange, forKey: .initializerRange)
         if useDecay != usual.useDecay { try values.encode(useDecay, forKey: .useDecay) }
+        if useDeltaRule != usual.useDeltaRule { try values.encode(useDeltaRule, forKey: .useDeltaRule) }
         if useBeta != usual.useBeta { try values.encode(useBeta, forKey: .useBeta) }
         if useOutputNorm != usual.useOutputNorm { try values.encode(useOutputNorm, forKey: .useOutputNorm) }
         if keyNormalisation != usual.keyNormalisation { try values.encode(keyNormalisation, forKey: .keyNormalisation) }

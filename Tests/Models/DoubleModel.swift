@@ -80,7 +80,9 @@ struct DoubleModel {
             var output = [Double](repeating: 0, count: valueDim)
             for column in 0..<valueDim {
                 var read = 0.0
-                for row in 0..<keyDim { read += memory[head][row * valueDim + column] * key[row] }
+                if configuration.useDeltaRule {
+                    for row in 0..<keyDim { read += memory[head][row * valueDim + column] * key[row] }
+                }
                 let update = beta * (v[head * valueDim + column] - read)
                 for row in 0..<keyDim {
                     memory[head][row * valueDim + column] += key[row] * update

@@ -15,6 +15,8 @@ import Testing
         ("grouped values", { $0.valueHeads = 4 }), ("negative eigenvalues", { $0.allowNegativeEigenvalues = true }),
         ("no output gate", { $0.useGate = false }), ("no convolution", { $0.useShortConvolution = false }),
         ("no decay", { $0.useDecay = false }), ("no beta", { $0.useBeta = false }),
+        ("no delta rule", { $0.useDeltaRule = false }),
+        ("no delta rule or gates", { ($0.useDeltaRule, $0.useDecay, $0.useBeta) = (false, false, false) }),
         ("no gates at all", { ($0.useDecay, $0.useBeta) = (false, false) }),
         ("no output norm", { $0.useOutputNorm = false }),
         ("no output norm or gate", { ($0.useOutputNorm, $0.useGate) = (false, false) }),

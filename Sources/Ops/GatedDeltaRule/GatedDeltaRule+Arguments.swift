@@ -14,6 +14,8 @@ struct DeltaRuleShape {
     let V: Int
     /// Factor of the outputs.
     let scale: Float
+    /// Whether a write first erases what its key holds; false: gated linear attention.
+    let erases: Bool
     /// Tokens of each sequence, as rows of the arrays with B and T joined. Boundaries on a device stay there: then all
     /// are empty, and only their number counts.
     let sequences: [Range<Int>]
@@ -22,7 +24,7 @@ struct DeltaRuleShape {
 
     init(
         q: Tensor, k: Tensor, v: Tensor, logDecay: Tensor?, beta: Tensor?, initialState: Tensor?, sequences: Tensor?,
-        scale: Float?
+        scale: Float?, erases: Bool
     ) throws {
         let name = Self.operation
         guard q.shape.rank == 4 else { throw ShapeError(name, "q has shape \(q.shape), expected [B, T, H, K]") }
@@ -47,6 +49,7 @@ struct DeltaRuleShape {
         self.sequences = try Self.ranges(sequences, B: B, T: T)
         try initialState?.require(name, "initialState", shape: [self.sequences.count, HV, K, V], dtype: .float32)
         self.scale = scale ?? 1 / Float(K).squareRoot()
+        self.erases = erases
     }
 
     /// Shape of the states, one a sequence.
@@ -80,7 +83,8 @@ struct DeltaRuleShape {
 extension DeltaRuleShape {
     /// The dimensions as the kernels take them.
     var kernelShape: gdn_delta_shape {
-        gdn_delta_shape(key_heads: H, value_heads: HV, key_dim: K, value_dim: V, scale: scale)
+        gdn_delta_shape(
+            key_heads: H, value_heads: HV, key_dim: K, value_dim: V, scale: scale, erases: erases ? 1 : 0)
     }
 
     /// Offset of a sequence's first token and a key head in [B, T, H, K].

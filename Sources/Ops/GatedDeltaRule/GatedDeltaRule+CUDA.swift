@@ -26,6 +26,10 @@ struct GatedDeltaRuleCUDA {
         self.shape = shape
         self.inputs = inputs
         self.boundaries = boundaries
+        guard shape.erases else {
+            throw BackendError(
+                "gated_delta_rule: without the delta rule (erases is false) there is no CUDA form; use the CPU")
+        }
         plan = try DeltaRulePlan(cuda.description, shape, inputs.q.value.dtype)
     }
 

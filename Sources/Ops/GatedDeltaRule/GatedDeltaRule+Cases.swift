@@ -32,6 +32,20 @@ enum GatedDeltaRuleCases {
         Options("head_128", T: 70, H: 1, K: 128, V: 128, state: true),
         Options("head_256", T: 66, H: 1, K: 256, V: 256),
         Options("head_512", T: 20, H: 1, K: 512, V: 512, state: true),
+        Options("tiny_no_erase", T: 4, K: 3, V: 2, state: true, erases: false, tiny: true),
+        Options(
+            "tiny_no_erase_grouped_packed", T: 5, H: 1, HV: 2, K: 2, V: 3, boundaries: [0, 1, 5], state: true,
+            erases: false, tiny: true),
+        Options("no_erase_ragged_T1", T: 1, H: 3, K: 16, V: 16, state: true, erases: false),
+        Options("no_erase_ragged_T65", B: 3, T: 65, H: 3, K: 16, V: 16, erases: false),
+        Options("no_erase_ragged_T100", T: 100, H: 1, K: 24, V: 40, state: true, erases: false),
+        Options("no_erase_grouped", T: 130, H: 2, HV: 6, K: 16, V: 24, state: true, erases: false),
+        Options(
+            "no_erase_packed_state", T: 140, H: 1, HV: 2, K: 16, V: 32, boundaries: [0, 5, 6, 70, 140], state: true,
+            erases: false),
+        Options("no_erase_strong_decay", T: 200, H: 2, K: 16, V: 16, decay: .strong, state: true, erases: false),
+        Options("no_erase_no_gates", T: 100, H: 2, K: 16, V: 16, decay: .none, hasBeta: false, erases: false),
+        Options("no_erase_head_64_128", B: 2, T: 512, H: 2, K: 64, V: 128, erases: false),
         Options("training", B: 2, T: 512, H: 2, K: 64, V: 128),
     ].map(make)
 
@@ -57,23 +71,26 @@ enum GatedDeltaRuleCases {
         var hasBeta: Bool
         var boundaries: [Int]?
         var state: Bool
+        var erases: Bool
         var keys: Keys
         var tiny: Bool
 
         init(
             _ name: String, B: Int = 1, T: Int, H: Int = 2, HV: Int? = nil, K: Int, V: Int, decay: Decay = .ordinary,
             maximalBeta: Double = 1, hasBeta: Bool = true, boundaries: [Int]? = nil, state: Bool = false,
-            keys: Keys = .independent, tiny: Bool = false
+            erases: Bool = true, keys: Keys = .independent, tiny: Bool = false
         ) {
             (self.name, self.B, self.T, self.H, self.HV, self.K, self.V) = (name, B, T, H, HV ?? H, K, V)
             (self.decay, self.maximalBeta, self.hasBeta) = (decay, maximalBeta, hasBeta)
-            (self.boundaries, self.state, self.keys, self.tiny) = (boundaries, state, keys, tiny)
+            (self.boundaries, self.state, self.erases) = (boundaries, state, erases)
+            (self.keys, self.tiny) = (keys, tiny)
         }
     }
 
     private static func make(_ o: Options) -> OperationCase {
         let reference = GatedDeltaRuleReference(
-            hasDecay: o.decay != .none, hasBeta: o.hasBeta, hasInitialState: o.state, isPacked: o.boundaries != nil)
+            hasDecay: o.decay != .none, hasBeta: o.hasBeta, hasInitialState: o.state, isPacked: o.boundaries != nil,
+            erases: o.erases)
         let inputs = inputs(o)
         // 2 [2 C² K + 3 C K V + 2 C² V] a chunk and value head, C = 64.
         let tokenHeads = o.B * o.T * o.HV
@@ -88,6 +105,7 @@ enum GatedDeltaRuleCases {
             try run(reference, tape, inputs)
         }
         if o.K > 256 { operationCase.unsupportedOnCUDA = "key dimensions above 256 have no CUDA form" }
+        if !o.erases { operationCase.unsupportedOnCUDA = "without the delta rule there is no CUDA form" }
         return operationCase
     }
 
@@ -100,7 +118,7 @@ enum GatedDeltaRuleCases {
         let state = reference.hasInitialState ? rest.popFirst() : nil
         let (output, finalState) = try tape.gatedDeltaRule(
             inputs[0], inputs[1], inputs[2], logDecay: logDecay, beta: beta, initialState: state,
-            sequences: reference.isPacked ? rest.popFirst()?.value : nil)
+            sequences: reference.isPacked ? rest.popFirst()?.value : nil, erases: reference.erases)
         return [output, finalState]
     }
 

@@ -2,6 +2,7 @@
 ///
 ///     S ← α_t S;   e = v_t − Sᵀk_t;   u = β_t e;   S ← S + k_t uᵀ;   o_t = K^−½ Sᵀq_t
 ///
+/// Without erasing e_t = v_t: gated linear attention.
 /// The oracle every other form is compared with: no chunks, no tricks.
 /// Inputs in order: q, k [B, T, H, K], v [B, T, HV, V], and those that are there of log α [B, T, HV], β [B, T, HV],
 /// initial state [N, HV, K, V], boundaries of packed sequences [N + 1]. Outputs o and the final state.
@@ -10,6 +11,7 @@ struct GatedDeltaRuleReference: OperationReference {
     var hasBeta = true
     var hasInitialState = false
     var isPacked = false
+    var erases = true
 
     @_specialize(where S == Double)
     @_specialize(where S == Float)
@@ -64,6 +66,7 @@ private struct DeltaRuleReferenceArguments<S: ReferenceScalar> {
     let K: Int
     let V: Int
     let scale: S
+    let erases: Bool
     /// Tokens of each sequence, B and T joined.
     let sequences: [Range<Int>]
 
@@ -76,6 +79,7 @@ private struct DeltaRuleReferenceArguments<S: ReferenceScalar> {
         let (B, T) = (q.shape[0], q.shape[1])
         (H, HV, K, V) = (q.shape[2], v.shape[2], q.shape[3], v.shape[3])
         scale = 1 / S(K).squareRoot()
+        erases = options.erases
         if options.isPacked, let boundaries = rest.popFirst() {
             let values = boundaries.values.map { Int($0) }
             sequences = zip(values, values.dropFirst()).map { $0..<$1 }
@@ -107,7 +111,7 @@ private struct DeltaRuleReferenceArguments<S: ReferenceScalar> {
 private struct DeltaRuleReferenceRun<S: ReferenceScalar> {
     /// [T + 1, K, V]
     var states: [S]
-    /// e_t = v_t − α_t Sᵀk_t, [T, V]
+    /// e_t = v_t − α_t Sᵀk_t, or v_t without erasing, [T, V]
     var errors: [S]
 
     init(_ a: DeltaRuleReferenceArguments<S>, _ sequence: Int, _ head: Int) {
@@ -128,7 +132,7 @@ private struct DeltaRuleReferenceRun<S: ReferenceScalar> {
                 for j in 0..<V {
                     let decayed = alpha * states[before + i * V + j]
                     states[after + i * V + j] = decayed
-                    errors[t * V + j] -= k * decayed
+                    if a.erases { errors[t * V + j] -= k * decayed }
                 }
             }
             for i in 0..<K {
@@ -187,7 +191,7 @@ private struct DeltaRuleReferenceGradients<S: ReferenceScalar> {
                 }
                 dk[key + i] += beta * sum
             }
-            // e = v − α Sᵀk
+            // e = v − α Sᵀk, or e = v
             for j in 0..<V {
                 dBeta[gate] += dU[j] * run.errors[t * V + j]
                 dv[value + j] = beta * dU[j]
@@ -197,8 +201,10 @@ private struct DeltaRuleReferenceGradients<S: ReferenceScalar> {
                 var sum: S = 0
                 for j in 0..<V {
                     let decayed = alpha * run.states[before + i * V + j]
-                    sum += decayed * beta * dU[j]
-                    dS[i * V + j] -= a.k[key + i] * beta * dU[j]
+                    if a.erases {
+                        sum += decayed * beta * dU[j]
+                        dS[i * V + j] -= a.k[key + i] * beta * dU[j]
+                    }
                     dLogDecay[gate] += dS[i * V + j] * decayed
                     dS[i * V + j] *= alpha
                 }

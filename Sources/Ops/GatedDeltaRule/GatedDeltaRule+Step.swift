@@ -12,13 +12,16 @@ extension Backend {
     ///   - beta: [B, 1, HV], float32; 1 when nil
     ///   - state: [B, HV, K, V], float32; written to, so it must belong to the caller alone
     ///   - scale: factor of the outputs, K^−½ when nil
+    ///   - erases: false: u = β v, gated linear attention; CPU only
     /// - Returns: outputs [B, 1, HV, V].
-    /// - Throws: `ShapeError` naming the argument that does not fit.
+    /// - Throws: `ShapeError` naming the argument that does not fit; `BackendError` on a GPU when `erases` is false.
     package func gatedDeltaRuleStep(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, logDecay: Tensor?, beta: Tensor?, state: Tensor, scale: Float? = nil
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, logDecay: Tensor?, beta: Tensor?, state: Tensor, scale: Float? = nil,
+        erases: Bool = true
     ) throws -> Tensor {
         let shape = try DeltaRuleShape(
-            q: q, k: k, v: v, logDecay: logDecay, beta: beta, initialState: state, sequences: nil, scale: scale)
+            q: q, k: k, v: v, logDecay: logDecay, beta: beta, initialState: state, sequences: nil, scale: scale,
+            erases: erases)
         guard shape.T == 1 else {
             throw ShapeError("gated_delta_rule", "q has shape \(q.shape): a step takes one token, [B, 1, H, K]")
         }
@@ -63,12 +66,13 @@ private func gatedDeltaRuleStepCPU(
     let values = cpu.convert(v, to: .float32)
     let (K, V, group) = (shape.K, shape.V, shape.HV / shape.H)
     cpu.parallel(shape.sequences.count * shape.HV, grain: max(1, 8192 / (K * V))) { heads in
+        var dims = shape.kernelShape
         for head in heads {
             let key = head / group * K
             gdn_delta_step(
-                state.floats + head * K * V, output.floats + head * V, queries.floats + key, keys.floats + key,
+                &dims, state.floats + head * K * V, output.floats + head * V, queries.floats + key, keys.floats + key,
                 values.floats + head * V, logDecay.map { Float.exponential($0.floats[head]) } ?? 1,
-                beta.map { $0.floats[head] } ?? 1, shape.scale, K, V)
+                beta.map { $0.floats[head] } ?? 1)
         }
     }
     return cpu.convert(output, to: v.dtype)

@@ -15,16 +15,18 @@ extension Tape {
     ///   - sequences: boundaries of packed sequences, int32 [N + 1] increasing from 0 to T, with B = 1; each has its
     ///     own state
     ///   - scale: factor of the outputs, K^−½ when nil
+    ///   - erases: the delta rule; false leaves what a key already holds where it is, u = β_t v_t: gated linear attention
+    ///     with a scalar decay, the recurrence of RetNet and Mamba2. CPU only.
     /// - Returns: outputs [B, T, HV, V] and the state after the last token of each sequence [N, HV, K, V], float32.
-    /// - Throws: `ShapeError` naming the argument that does not fit.
+    /// - Throws: `ShapeError` naming the argument that does not fit; `BackendError` on a GPU when `erases` is false.
     /// - Source: Yang et al. 2024 (arXiv 2412.06464), eq. 10; state stored as [K, V], the transpose of the paper's.
     public func gatedDeltaRule(
         _ q: Variable, _ k: Variable, _ v: Variable, logDecay: Variable?, beta: Variable?,
-        initialState: Variable? = nil, sequences: Tensor? = nil, scale: Float? = nil
+        initialState: Variable? = nil, sequences: Tensor? = nil, scale: Float? = nil, erases: Bool = true
     ) throws -> (output: Variable, finalState: Variable) {
         let shape = try DeltaRuleShape(
             q: q.value, k: k.value, v: v.value, logDecay: logDecay?.value, beta: beta?.value,
-            initialState: initialState?.value, sequences: sequences, scale: scale)
+            initialState: initialState?.value, sequences: sequences, scale: scale, erases: erases)
         let inputs = DeltaRuleInputs(q: q, k: k, v: v, logDecay: logDecay, beta: beta, initialState: initialState)
         switch backend {
         case .cpu(let cpu):
@@ -39,7 +41,7 @@ extension Tape {
                 let results = try gatedDeltaRule(
                     converted(cuda, q, to: .float32), converted(cuda, k, to: .float32),
                     converted(cuda, v, to: .float32), logDecay: logDecay, beta: beta, initialState: initialState,
-                    sequences: sequences, scale: scale)
+                    sequences: sequences, scale: scale, erases: erases)
                 return (try converted(cuda, results.output, to: .bfloat16), results.finalState)
             }
             let form = try GatedDeltaRuleCUDA(cuda, shape, inputs, boundaries: sequences)

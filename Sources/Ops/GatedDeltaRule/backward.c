@@ -12,6 +12,7 @@
 //     db_i = Σ_j H_ij − Σ_j H_ji + q_i·[s γ dO S0ᵀ]_i − k_i·[γ dV S0ᵀ]_i − k_i·[ρ U dSᵀ]_i
 //     db_C += Σ_i k_i·[ρ U dSᵀ]_i + γ_C ⟨dS, S0⟩,        dg_t = Σ_{i≥t} db_i
 // The diagonal of dP has no part in dg: under strong decay it would drown what is left.
+// Where nothing is erased, E is v and every term with dV but dv itself is gone: N, γ ⊙ (dV S0ᵀ) and Kᵀ(γ ⊙ dV) are zero.
 //
 // Two ways through the same steps, with the same bits: one task a key head (the scan's results stay in the cache), or,
 // where key heads are few, first one task a value head and range of panels for the scan, then one a chunk.
@@ -76,11 +77,13 @@ GDN_INLINE void gradients_of_chunk(const backward_plan *p, const gdn_delta_shape
     scale_rows(space->scaled_writes, values->writes, gates->rho, 1, rows, p->values);
     transpose_panels(space->writes_transposed, values->writes, CHUNK, p->values);
     lower_product(space->d_read, values->d_output, space->writes_transposed, rows, p->values);
-    lower_product(space->d_erase, scan->d_value, space->writes_transposed, rows, p->values);
+    if (shape->erases)
+        lower_product(space->d_erase, scan->d_value, space->writes_transposed, rows, p->values);
+    else
+        memset(space->d_erase, 0, sizeof(float) * CHUNK * CHUNK);
     score_gradients(gates, space, shape->scale, rows, db);
     for (long panel = 0; panel < p->keys / PANEL; panel++)
-        key_gradients(keys, gates, values, scan, space, state, dq, dk, panel, p->values, shape->scale, rows,
-                      member == 0);
+        key_gradients(keys, gates, values, scan, space, state, dq, dk, panel, p->values, shape, rows, member == 0);
     gate_gradients(gates, scan, space, state, p->keys, p->values, db, count, shape->value_heads,
                    d->log_decay ? d->log_decay + at : NULL, d->beta ? d->beta + at : NULL);
 }

@@ -21,9 +21,9 @@ typedef struct {
     float rho[CHUNK];     // ρ_i = Π_{m > i} α_m
     float total;          // γ of the last row
     float *decay;         // [C, C] Γ_ij = Π_{j < m ≤ i} α_m for i ≥ j, else 0
-    float *erase;         // [C, C] −Γ_ij k_i·k_j for i > j, else 0
+    float *erase;         // [C, C] −Γ_ij k_i·k_j for i > j, else 0; all 0 where nothing is erased
     float *read;          // [C, C] s Γ_ij q_i·k_j for i ≥ j, else 0
-    float *k_gamma;       // [C, K] −γ_i k_i
+    float *k_gamma;       // [C, K] −γ_i k_i; all 0 where nothing is erased
     float *q_gamma;       // [C, K] s γ_i q_i
     float *k_rho;         // [C, K] ρ_i k_i
 } chunk_gates;
@@ -104,7 +104,7 @@ GDN_INLINE void prepare_keys(chunk_keys *c, const gdn_delta_shape *shape, const 
 ///
 /// Γ comes row by row, Γ_i = α_i Γ_{i−1}, as the recurrence itself would multiply: one exponential a token, of a number
 /// that is not positive; nothing can overflow, a decay to zero stays an exact zero, and no large sums of logarithms
-/// are subtracted from each other.
+/// are subtracted from each other. Where nothing is erased, `erase` and `k_gamma` are zero: the errors are the values.
 GDN_INLINE void prepare_gates(chunk_gates *g, const chunk_keys *c, const gdn_delta_shape *shape,
                               const float *log_decay, const float *beta, long count) {
     long keys = round_up(shape->key_dim, PANEL), rows = round_up(count, TILE), heads = shape->value_heads;
@@ -136,9 +136,14 @@ GDN_INLINE void prepare_gates(chunk_gates *g, const chunk_keys *c, const gdn_del
         }
         memcpy(g->rho + j, decay + (rows - 1) * PANEL, sizeof(float) * PANEL);
     }
-    scale_rows(g->k_gamma, c->k, g->gamma, -1, rows, keys);
     scale_rows(g->q_gamma, c->q, g->gamma, shape->scale, rows, keys);
     scale_rows(g->k_rho, c->k, g->rho, 1, rows, keys);
+    if (shape->erases) {
+        scale_rows(g->k_gamma, c->k, g->gamma, -1, rows, keys);
+    } else {
+        memset(g->k_gamma, 0, sizeof(float) * CHUNK * keys);
+        memset(g->erase, 0, sizeof(float) * CHUNK * CHUNK);
+    }
 }
 
 #endif

@@ -4,6 +4,7 @@
 //     E_i = v_i − γ_i Sᵀk_i − Σ_{j<i} Γ_ij (k_i·k_j) U_j        a triangular solve, by forward substitution
 //     O_i = s γ_i Sᵀq_i + Σ_{j≤i} s Γ_ij (q_i·k_j) U_j
 //     S   = γ_C S + Σ_i ρ_i k_i U_iᵀ
+// Where nothing is erased, E_i = v_i: linear attention.
 // No inverse is formed: substitution costs half of what applying an inverse costs, in the same tiles.
 // Value columns never mix, so each panel of 32 goes through a chunk by itself, on any thread.
 #include "chunk.h"

@@ -66,7 +66,7 @@ GDN_INLINE void score_gradients(const chunk_gates *g, const gradient_space *spac
 /// One panel of dQ and dK, added to what earlier value heads left there.
 GDN_INLINE void key_gradients(const chunk_keys *c, const chunk_gates *g, const head_values *v, const scan_result *scan,
                               const gradient_space *space, const float *state, float *dq, float *dk, long panel,
-                              long values, float scale, long rows, int first) {
+                              long values, const gdn_delta_shape *shape, long rows, int first) {
     long offset = panel * PANEL * CHUNK, lane_offset = panel * LANES * CHUNK;
     const float *k = c->k + offset, *q = c->q + offset;
     const float *s = state + panel * PANEL * values, *ds = scan->d_state_transposed + panel * PANEL * values;
@@ -75,20 +75,22 @@ GDN_INLINE void key_gradients(const chunk_keys *c, const chunk_gates *g, const h
         tile t;
         tile_zero(&t);
         tile_add_panels(&t, v->d_output, CHUNK, i, s, values);
-        tile_scale_rows(&t, g->gamma + i, scale);
+        tile_scale_rows(&t, g->gamma + i, shape->scale);
         tile_row_dots(&t, q + i * PANEL, space->q_lanes + lane_offset + i * LANES);
         tile_add_panels(&t, space->d_read, CHUNK, i, k, i + TILE);
         if (!first) tile_add_tile(&t, dq + offset + i * PANEL);
         tile_store(&t, dq + offset + i * PANEL);
 
         tile_zero(&t);
-        tile_add_panels(&t, scan->d_value, CHUNK, i, s, values);
+        if (shape->erases) tile_add_panels(&t, scan->d_value, CHUNK, i, s, values);
         tile_scale_rows(&t, g->gamma + i, -1);
         tile_row_dots(&t, k + i * PANEL, space->k_lanes + lane_offset + i * LANES);
         tile_add_panels(&t, space->scaled_writes, CHUNK, i, ds, values);
         tile_add_transposed(&t, space->d_read + column, q + i * PANEL, rows - i);
-        tile_add_transposed(&t, space->d_erase + column, k + i * PANEL, rows - i);
-        tile_add_panels(&t, space->d_erase, CHUNK, i, k, i + TILE);
+        if (shape->erases) {
+            tile_add_transposed(&t, space->d_erase + column, k + i * PANEL, rows - i);
+            tile_add_panels(&t, space->d_erase, CHUNK, i, k, i + TILE);
+        }
         if (!first) tile_add_tile(&t, dk + offset + i * PANEL);
         tile_store(&t, dk + offset + i * PANEL);
     }

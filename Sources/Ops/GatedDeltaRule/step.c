@@ -9,10 +9,12 @@ enum { COLUMNS = 64 };
 
 // For a block of value columns, the part of the state stays in the nearest cache between the two passes:
 //     x = Sᵀk, y = Sᵀq;   u = β (v − α x);   o = s (α y + (k·q) u);   S = α S + k uᵀ
+// and u = β v where nothing is erased.
 GDN_CLONES
-void gdn_delta_step(float *state, float *output, const float *q, const float *k, const float *v, float alpha,
-                    float beta, float scale, long key_dim, long value_dim) {
-    float kq = 0;
+void gdn_delta_step(const gdn_delta_shape *shape, float *state, float *output, const float *q, const float *k,
+                    const float *v, float alpha, float beta) {
+    long key_dim = shape->key_dim, value_dim = shape->value_dim;
+    float scale = shape->scale, kq = 0, erased = shape->erases ? alpha : 0;
     for (long i = 0; i < key_dim; i++) kq += k[i] * q[i];
     long column = 0;
     for (; column + COLUMNS <= value_dim; column += COLUMNS) {
@@ -25,7 +27,7 @@ void gdn_delta_step(float *state, float *output, const float *q, const float *k,
             }
         }
         for (int j = 0; j < COLUMNS; j++) {
-            u[j] = beta * (v[column + j] - alpha * x[j]);
+            u[j] = beta * (v[column + j] - erased * x[j]);
             output[column + j] = scale * (alpha * y[j] + kq * u[j]);
         }
         for (long i = 0; i < key_dim; i++) {
@@ -39,7 +41,7 @@ void gdn_delta_step(float *state, float *output, const float *q, const float *k,
             x += state[i * value_dim + column] * k[i];
             y += state[i * value_dim + column] * q[i];
         }
-        float u = beta * (v[column] - alpha * x);
+        float u = beta * (v[column] - erased * x);
         output[column] = scale * (alpha * y + kq * u);
         for (long i = 0; i < key_dim; i++)
             state[i * value_dim + column] = alpha * state[i * value_dim + column] + k[i] * u;

@@ -110,6 +110,7 @@ enum ModelKeys {
         ("bos_token_id", "integer or null", "token before a text"),
         ("eos_token_id", "integer or null", "token after a text"),
         ("use_decay", "true or false", "decay α; false: the delta rule of DeltaNet"),
+        ("use_delta_rule", "true or false", "erase before writing; false: gated linear attention (CPU only)"),
         ("use_beta", "true or false", "learned write strength β; false: β = 1"),
         ("use_output_norm", "true or false", "RMSNorm of the mixer's output, per head"),
         ("qk_norm", "l2 | l1 | softmax | none", "normalisation of queries and keys"),

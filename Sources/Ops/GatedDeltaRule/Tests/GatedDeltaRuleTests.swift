@@ -21,6 +21,21 @@ import Testing
         }
     }
 
+    /// Retention is the rule that erases nothing, with a decay of its own for each head, 1 − 2^(−5−h), and β = 1.
+    @Test func goldenRetention() throws {
+        try checkGolden("ops/retention_state", tolerance: 1e-5) { tape, inputs in
+            let q = try inputs("q")
+            let (B, T, HV) = (q.shape[0], q.shape[1], q.shape[2])
+            let decays = (0..<B * T * HV).map { index in
+                Float(Double.logarithmOfOnePlus(-Double(sign: .plus, exponent: -5 - index % HV, significand: 1)))
+            }
+            let (output, finalState) = try tape.gatedDeltaRule(
+                q, try inputs("k"), try inputs("v"), logDecay: Variable(inputs.cpu.tensor(decays, [B, T, HV])),
+                beta: nil, initialState: try inputs("initial_state"), erases: false)
+            return [("o", output), ("final_state", finalState)]
+        }
+    }
+
     @Test(arguments: ["default", "grouped_neg"])
     func goldenGatePath(_ name: String) throws {
         let gates = ["a": 3e-5, "b": 3e-5, "A_log": 3e-5, "dt_bias": 3e-5]
@@ -37,24 +52,25 @@ import Testing
 
     /// Token by token with the state in place, one token through the tape, and the rest of a text after its beginning
     /// was read: all the same as everything at once.
-    @Test(arguments: [(1, 1, 16, 16), (2, 4, 24, 40), (1, 3, 64, 128), (2, 2, 128, 200)])
-    func decodingAndPrefillEqualWhole(_ dims: (H: Int, HV: Int, K: Int, V: Int)) throws {
+    @Test(arguments: [(1, 1, 16, 16), (2, 4, 24, 40), (1, 3, 64, 128), (2, 2, 128, 200)], [true, false])
+    func decodingAndPrefillEqualWhole(_ dims: (H: Int, HV: Int, K: Int, V: Int), erases: Bool) throws {
         let cpu = CPUBackend(poison: true)
         let backend = Backend.cpu(cpu)
         let (B, T, split) = (2, 100, 37)
         let all = Arguments(cpu, B: B, T: T, H: dims.H, HV: dims.HV, K: dims.K, V: dims.V)
         let tape = Tape(backend, recording: false)
-        let whole = try all.run(tape, 0..<T, state: all.initialState)
+        let whole = try all.run(tape, 0..<T, state: all.initialState, erases: erases)
 
-        let beginning = try all.run(tape, 0..<split, state: all.initialState)
+        let beginning = try all.run(tape, 0..<split, state: all.initialState, erases: erases)
         let state = beginning.finalState.value
         var outputs: [[Float]] = []
         for t in split..<T {
-            let viaTape = try all.run(tape, t..<t + 1, state: Variable(state))
+            let viaTape = try all.run(tape, t..<t + 1, state: Variable(state), erases: erases)
             let before = state.floatArray()
             let step = try backend.gatedDeltaRuleStep(
                 all.part(all.q, t..<t + 1), all.part(all.k, t..<t + 1), all.part(all.v, t..<t + 1),
-                logDecay: all.part(all.logDecay, t..<t + 1), beta: all.part(all.beta, t..<t + 1), state: state)
+                logDecay: all.part(all.logDecay, t..<t + 1), beta: all.part(all.beta, t..<t + 1), state: state,
+                erases: erases)
             #expect(step.floatArray() == viaTape.output.value.floatArray())
             #expect(state.floatArray() == viaTape.finalState.value.floatArray())
             #expect(state.floatArray() != before)
@@ -71,13 +87,13 @@ import Testing
     }
 
     /// The same bits on one thread and on several, for more and for fewer heads than threads.
-    @Test(arguments: [(1, 1, 1, 200), (2, 1, 3, 70), (3, 2, 2, 130)])
-    func threadsDoNotChangeBits(_ dims: (B: Int, H: Int, HV: Int, T: Int)) throws {
+    @Test(arguments: [(1, 1, 1, 200), (2, 1, 3, 70), (3, 2, 2, 130)], [true, false])
+    func threadsDoNotChangeBits(_ dims: (B: Int, H: Int, HV: Int, T: Int), erases: Bool) throws {
         func bits(_ threads: Int) throws -> [[UInt32]] {
             let cpu = CPUBackend(threads: threads)
             let a = Arguments(cpu, B: dims.B, T: dims.T, H: dims.H, HV: dims.HV, K: 32, V: 100)
             let tape = Tape(.cpu(cpu))
-            let (output, finalState) = try a.run(tape, 0..<dims.T, state: a.initialState)
+            let (output, finalState) = try a.run(tape, 0..<dims.T, state: a.initialState, erases: erases)
             try tape.backward([output, finalState], gradients: [a.v.value, a.initialState.value])
             let gradients = [a.q, a.k, a.v, a.logDecay, a.beta, a.initialState].compactMap(\.gradient)
             #expect(gradients.count == 6)
@@ -163,11 +179,13 @@ private struct Arguments {
         return cpu.tensor(values, Shape([shape[0], tokens.count] + shape.dims.dropFirst(2)))
     }
 
-    func run(_ tape: Tape, _ tokens: Range<Int>, state: Variable) throws -> (output: Variable, finalState: Variable) {
+    func run(_ tape: Tape, _ tokens: Range<Int>, state: Variable, erases: Bool) throws
+        -> (output: Variable, finalState: Variable)
+    {
         func cut(_ variable: Variable) -> Variable {
             tokens == 0..<q.shape[1] ? variable : Variable(part(variable, tokens))
         }
         return try tape.gatedDeltaRule(
-            cut(q), cut(k), cut(v), logDecay: cut(logDecay), beta: cut(beta), initialState: state)
+            cut(q), cut(k), cut(v), logDecay: cut(logDecay), beta: cut(beta), initialState: state, erases: erases)
     }
 }

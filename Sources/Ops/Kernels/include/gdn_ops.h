@@ -115,10 +115,12 @@ void gdn_gates_backward(float *da, float *db, float *da_log, float *ddt_bias, co
 /// Tokens in a chunk.
 #define GDN_DELTA_CHUNK 64
 
-/// Dimensions that all heads share, and what queries are multiplied with.
+/// Dimensions that all heads share, what queries are multiplied with, and whether what a key already holds is erased
+/// before a write (0: gated linear attention, u = β v).
 typedef struct {
     long key_heads, value_heads, key_dim, value_dim;
     float scale;
+    int erases;
 } gdn_delta_shape;
 
 /// Addresses of the first token of one sequence and one head inside [B, T, heads, width] arrays.
@@ -157,8 +159,8 @@ void gdn_delta_backward_scan(const gdn_delta_shape *shape, long time, long membe
 void gdn_delta_backward_chunk(const gdn_delta_shape *shape, long time, long chunk, const gdn_delta_inputs *in,
                               const float *saved_errors, const float *saved_states, const gdn_delta_gradients *d,
                               float *scans, float *scratch);
-/// One token of one head, state [K, V] in place. alpha = e^g.
-void gdn_delta_step(float *state, float *output, const float *q, const float *k, const float *v, float alpha,
-                    float beta, float scale, long key_dim, long value_dim);
+/// One token of one head, state [K, V] in place. alpha = e^g; heads and gates follow from the caller's addresses.
+void gdn_delta_step(const gdn_delta_shape *shape, float *state, float *output, const float *q, const float *k,
+                    const float *v, float alpha, float beta);
 
 #endif
