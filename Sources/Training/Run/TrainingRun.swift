@@ -101,7 +101,9 @@ public final class TrainingRun {
     private func makeBackend() throws -> Backend {
         switch Device(recipe.run.device) ?? .cpu {
         case .cpu: return .cpu(CPUBackend(threads: recipe.run.threads))
-        case .cuda(let index): return .cuda(try CUDABackend(deviceIndex: index))
+        case .cuda(let index):
+            return .cuda(
+                try CUDABackend(deviceIndex: index, computeType: recipe.run.dtype == .bfloat16 ? .bfloat16 : .float32))
         }
     }
 
