@@ -22,7 +22,10 @@ struct Check: ParsableCommand {
         guard let dtype = DType(rawValue: dtype), dtype == .float32 || dtype == .bfloat16 else {
             throw ValidationError("--dtype \(dtype): expected float32 or bfloat16")
         }
-        let cases = OperationCatalog.cases.filter { op == nil || $0.operation == op || $0.identifier == op }
+        let cases = OperationCatalog.cases.filter { operationCase in
+            (op == nil || operationCase.operation == op || operationCase.identifier == op)
+                && (dtype != .bfloat16 || operationCase.bfloat16Budget != nil)
+        }
         guard !cases.isEmpty else {
             throw ValidationError(
                 "--op \(op ?? ""): no such operation; there are \(OperationCatalog.operations.joined(separator: ", "))")

@@ -10,7 +10,12 @@ struct Doctor: ParsableCommand {
     func run() throws {
         let cpu = CPUBackend()
         print("cores          \(CPUBackend.availableCores), kernels use \(CPUBackend.simdLevel)")
-        if CPUBackend.simdLevel == "baseline" {
+        #if arch(x86_64)
+            let lacksVectors = CPUBackend.simdLevel == "baseline"
+        #else
+            let lacksVectors = false
+        #endif
+        if lacksVectors {
             print("               no AVX2: everything runs several times slower than on a recent processor")
         }
         print("memory         \(Terminal.number(Double(CPUBackend.physicalMemory) / 0x1p30)) GiB")

@@ -1,5 +1,4 @@
 import GDNTensor
-import Synchronization
 
 /// Main memory for tensors: freed blocks are kept by size and handed out again, because fresh pages from the system
 /// cost more than most operations that fill them.
@@ -7,7 +6,7 @@ import Synchronization
 /// With `poison` every block is filled with 0xff (NaN in every floating-point dtype) when it is handed out and when it
 /// comes back, and lies between guard bytes that are compared when it comes back.
 package final class CPUMemory: Sendable {
-    private struct State: ~Copyable {
+    private struct State {
         var free: [Int: [UnsafeMutableRawPointer]] = [:]
         var live: [UnsafeMutableRawPointer: Int] = [:]
         var bytesInUse = 0
@@ -15,7 +14,7 @@ package final class CPUMemory: Sendable {
         var cachedBytes = 0
         var violations = 0
     }
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let cacheLimit: Int
     /// Whether fresh memory is poisoned and guarded.
     package let poison: Bool

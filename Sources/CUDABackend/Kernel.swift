@@ -1,5 +1,4 @@
 import GDNTensor
-import Synchronization
 
 /// Text of a kernel file: the shared prelude and the operation's own source.
 package struct KernelSource: Sendable {
@@ -54,7 +53,7 @@ final class KernelTable: Sendable {
         var modules: [String: Driver.Handle] = [:]
         var kernels: [String: Kernel] = [:]
     }
-    let contents = Mutex(Contents())
+    let contents = Guarded(Contents())
 
     func unload(_ driver: Driver) {
         contents.withLock { contents in

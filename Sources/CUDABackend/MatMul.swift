@@ -1,5 +1,4 @@
 import GDNTensor
-import Synchronization
 
 /// Matrix products through cuBLASLt, its algorithm chosen by the library's own heuristic once a shape.
 final class MatMul: Sendable {
@@ -30,7 +29,7 @@ final class MatMul: Sendable {
     }
 
     let library: SharedLibrary
-    private let contents = Mutex(Contents())
+    private let contents = Guarded(Contents())
     private let functions: Functions
     private static let workspaceBytes = 64 << 20
 
