@@ -1,4 +1,5 @@
 import FoundationEssentials
+import GDNTraining
 import GatedDeltaNet
 import Testing
 
@@ -18,7 +19,8 @@ import Testing
             training: {steps: 80}
             """
         let run = try TrainingRun(recipe: Recipe.parse(recipe))
-        #expect(try run.run() == .finished)
+        // A stop request of its own: signals belong to the process, and another test sends some.
+        #expect(try run.run(stop: StopRequest()) == .finished)
 
         let checkpoint = folder + "/fox/latest"
         let backend = Backend.cpu(CPUBackend(threads: 1))
