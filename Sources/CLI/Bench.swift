@@ -95,10 +95,7 @@ struct BenchTrain: ParsableCommand {
 
     func run() throws {
         let model = try BenchmarkModel(preset: preset, batch: batch, length: length)
-        guard case .cpu(let cpu) = try device.makeBackend() else {
-            throw ValidationError("--device \(device.device): only cpu is measured here")
-        }
-        try requirePassing(threads: device.threads)
+        let cpu = try passingCPU(device)
         var report = Report(training: try TrainingBenchmark.run(model, cpu: cpu, steps: steps))
         if products {
             let libraries = MatrixProductLibrary.allCases.filter { $0 != .automatic }.compactMap { library in
@@ -145,10 +142,7 @@ struct BenchDecode: ParsableCommand {
     var json = false
 
     func run() throws {
-        guard case .cpu(let cpu) = try device.makeBackend() else {
-            throw ValidationError("--device \(device.device): only cpu is measured here")
-        }
-        try requirePassing(threads: device.threads)
+        let cpu = try passingCPU(device)
         let result = try DecodingBenchmark.run(BenchmarkModel(preset: preset), cpu: cpu, tokens: tokens)
         if json { return try Terminal.printJSON(result) }
         print("matrix products: \(result.library), \(result.threads) threads")
@@ -176,10 +170,7 @@ struct BenchLength: ParsableCommand {
     var json = false
 
     func run() throws {
-        guard case .cpu(let cpu) = try device.makeBackend() else {
-            throw ValidationError("--device \(device.device): only cpu is measured here")
-        }
-        try requirePassing(threads: device.threads)
+        let cpu = try passingCPU(device)
         let results = try LengthBenchmark.run(
             BenchmarkModel(preset: preset).configuration, cpu: cpu,
             lengths: (10...16).map { 1 << $0 }, modelLimit: modelLimit)
@@ -198,6 +189,15 @@ struct BenchLength: ParsableCommand {
         }
         print(Terminal.table([header] + rows), terminator: "")
     }
+}
+
+/// The CPU backend to time on, once the operations have passed their checks there.
+private func passingCPU(_ device: DeviceOptions) throws -> CPUBackend {
+    guard case .cpu(let cpu) = try device.makeBackend() else {
+        throw ValidationError("--device \(device.device): only cpu is measured here")
+    }
+    try requirePassing(threads: device.threads)
+    return cpu
 }
 
 /// Refuses to time a model one of whose operations is wrong here.
