@@ -41,7 +41,9 @@ public struct TokenStream: Sendable {
 
     /// The tokens `range`.
     public func tokens(_ range: Range<Int>) -> [Int32] {
-        Array(unsafeUninitializedCapacity: range.count) { buffer, count in
+        // An array without room for anything is the one that all empty arrays of the process share; it is not written.
+        if range.isEmpty { return [] }
+        return Array(unsafeUninitializedCapacity: range.count) { buffer, count in
             forEachPart(of: range) { shard, part, offset in
                 if let address = buffer.baseAddress { shard.copy(part, to: address + offset) }
             }

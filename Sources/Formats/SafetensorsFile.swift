@@ -132,6 +132,7 @@ public struct SafetensorsFile: Sendable {
         _ bytes: UnsafeRawBufferPointer, _ convert: (Stored) -> Element
     ) -> [Element] {
         let count = bytes.count / MemoryLayout<Stored>.size
+        if count == 0 { return [] }
         return Array(unsafeUninitializedCapacity: count) { buffer, initialised in
             for index in 0..<count {
                 let stored = bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Stored>.size, as: Stored.self)
