@@ -1,7 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// One row an operation: a folder of `Sources/Ops`, and which files it has beside the five Swift sources that every operation has.
+/// One row an operation: a folder of `Sources/Ops`, and which files it has beside the five Swift sources and the folder
+/// `Tests` that every operation has.
 ///
 /// SwiftPM compiles the folder three times over: Swift sources into `GDNOps`, `kernel.c` into `GDNOpsKernels`,
 /// `Tests` into `GDNOpsTests`. CUDA sources reach the binary through `#embed` in `Kernels/KernelText.c`.
@@ -10,8 +11,6 @@ struct Operation {
     var name: String
     /// Has a `kernel.c`.
     var kernel = true
-    /// Has a `Tests` folder of its own, beside the cases that the shared checker runs.
-    var tests = true
     /// CUDA sources.
     var cuda = ["kernel.cu"]
     /// C sources beside `kernel.c`, and headers they share.
@@ -26,7 +25,7 @@ struct Operation {
     }
     var kernels: [String] { ((kernel ? ["kernel.c"] : []) + moreKernels).map(path) }
     var texts: [String] { (["README.md"] + cuda + headers).map(path) }
-    var testFolder: [String] { tests ? [path("Tests")] : [] }
+    var testFolder: String { path("Tests") }
 
     private func path(_ file: String) -> String { "\(name)/\(file)" }
 }
@@ -37,13 +36,13 @@ let operations: [Operation] = [
     Operation(name: "RMSNorm"),
     Operation(name: "GatedRMSNorm"),
     Operation(name: "L2Norm"),
-    Operation(name: "Activation", tests: false),
+    Operation(name: "Activation"),
     Operation(name: "ShortConvolution"),
     Operation(name: "SwiGLU"),
     Operation(name: "CrossEntropy"),
     Operation(name: "AdamW"),
     Operation(name: "GradientClipping"),
-    Operation(name: "Gates", tests: false),
+    Operation(name: "Gates"),
     Operation(
         name: "GatedDeltaRule", kernel: false, cuda: ["chunk.cuh", "prepare.cu", "scan.cu", "gradients.cu", "step.cu"],
         moreKernels: ["forward.c", "backward.c", "step.c"],
@@ -56,11 +55,11 @@ let operations: [Operation] = [
 
 let sharedSwift = [
     "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift", "Checker/Reference.swift",
-    "Checker/TensorTransfer.swift", "Kernels+CUDA.swift", "Precision.swift",
+    "Kernels+CUDA.swift", "Precision.swift",
 ]
 let operationKernels = operations.flatMap(\.kernels)
-let operationTests = ["Checker/Tests"] + operations.flatMap(\.testFolder)
-let operationTexts = ["README.md"] + operations.flatMap(\.texts)
+let operationTests = ["Checker/Tests"] + operations.map(\.testFolder)
+let operationTexts = ["README.md", "Checker/README.md"] + operations.flatMap(\.texts)
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -143,8 +142,10 @@ let package = Package(
         .testTarget(name: "ModelsTests", dependencies: ["GDNModels"], path: "Tests/Models"),
         .testTarget(
             name: "DataTests", dependencies: ["GDNData", "GDNTokenizers", "GDNTestSupport"], path: "Tests/Data"),
-        .testTarget(name: "TrainingTests", dependencies: ["GDNTraining"], path: "Tests/Training"),
-        .testTarget(name: "EndToEndTests", dependencies: ["GatedDeltaNet"], path: "Tests/EndToEnd"),
+        .testTarget(
+            name: "TrainingTests", dependencies: ["GDNTraining", "GDNTestSupport"], path: "Tests/Training"),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["GatedDeltaNet", "GDNTestSupport"], path: "Tests/EndToEnd"),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu2x

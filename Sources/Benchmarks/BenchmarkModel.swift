@@ -28,12 +28,11 @@ package struct BenchmarkModel {
     /// Random tokens [batch, length] and the targets that follow them.
     func randomBatch(_ backend: Backend) throws -> (tokens: Tensor, targets: Tensor) {
         var random = Random(seed: 1)
-        let transfer = BackendTransfer(backend: backend)
-        func draw() -> [Float] {
-            (0..<batch * length).map { _ in Float(random.index(below: configuration.vocabularySize)) }
+        func draw() -> [Int32] {
+            (0..<batch * length).map { _ in Int32(random.index(below: configuration.vocabularySize)) }
         }
         let shape: Shape = [batch, length]
-        return (try transfer.upload(draw(), shape, .int32), try transfer.upload(draw(), shape, .int32))
+        return (try backend.upload(draw(), shape), try backend.upload(draw(), shape))
     }
 }
 

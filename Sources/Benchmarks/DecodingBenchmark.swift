@@ -20,14 +20,13 @@ package struct DecodingBenchmark {
     package static func run(_ model: BenchmarkModel, cpu: CPUBackend, tokens count: Int) throws -> Result {
         let backend = Backend.cpu(cpu)
         let language = try LanguageModel(model.configuration, backend: backend, seed: 1)
-        let transfer = BackendTransfer(backend: backend)
         var state: LanguageModel.State? = try language.emptyState()
         var random = Random(seed: 2)
-        func token() -> Float { Float(random.index(below: model.configuration.vocabularySize)) }
-        let prompt = try transfer.upload((0..<64).map { _ in token() }, [1, 64], .int32)
+        func token() -> Int32 { Int32(random.index(below: model.configuration.vocabularySize)) }
+        let prompt = try backend.upload((0..<64).map { _ in token() }, [1, 64])
         _ = try language.nextTokenLogits(tokens: prompt, state: &state)
         let timing = try Timing.measure(warmup: 16, runs: count) {
-            let next = try transfer.upload([token()], [1, 1], .int32)
+            let next = try backend.upload([token()], [1, 1])
             _ = try language.nextTokenLogits(tokens: next, state: &state)
         }
         let table = model.configuration.tieWordEmbeddings ? 0 : model.configuration.vocabularySize

@@ -22,9 +22,8 @@ package struct OperationBenchmark {
         -> Result?
     {
         guard try OperationChecker(checked).check(operationCase).allSatisfy(\.passed) else { return nil }
-        let transfer = BackendTransfer(backend: timed)
         let arrays = OperationChecker(timed).drawInputs(operationCase)
-        let tensors = try zip(operationCase.inputs, arrays).map { try transfer.upload($1.values, $0.shape, $0.dtype) }
+        let tensors = try zip(operationCase.inputs, arrays).map { try $0.tensor($1, on: timed) }
         func variables() -> [Variable] {
             zip(tensors, operationCase.inputs).map { Variable($0, requiresGradient: $1.differentiable) }
         }
@@ -35,7 +34,7 @@ package struct OperationBenchmark {
             let tape = Tape(timed)
             let outputs = try operationCase.run(tape, variables())
             let upstream = try outputs.map { output in
-                try transfer.upload(
+                try timed.upload(
                     Array(repeating: 0.5, count: output.shape.count), output.shape, output.value.dtype)
             }
             let start = ContinuousClock.now

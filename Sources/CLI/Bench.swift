@@ -44,18 +44,18 @@ struct BenchOps: ParsableCommand {
             }
             results.append(result)
         }
-        if json { return try Terminal.printJSON(results) }
+        if json { return try Terminal.json(results) }
         let header = ["case", "forward ms", "backward ms", "GFLOP/s", "GB/s"]
-        print(
+        try Terminal.write(
             Terminal.table(
                 [header]
                     + results.map { result in
                         [
-                            result.identifier, Terminal.number(1e3 * result.forward.median),
-                            Terminal.number(1e3 * result.backward.median), Terminal.number(result.gigaflops),
-                            Terminal.number(result.gigabytesPerSecond),
+                            result.identifier, Readable.number(1e3 * result.forward.median),
+                            Readable.number(1e3 * result.backward.median), Readable.number(result.gigaflops),
+                            Readable.number(result.gigabytesPerSecond),
                         ]
-                    }), terminator: "")
+                    }))
         if results.count < cases.count { throw ExitCode(1) }
     }
 }
@@ -112,15 +112,16 @@ struct BenchTrain: ParsableCommand {
             report.productSeconds = total
             report.stepOverProducts = report.training.step.median / total
         }
-        if json { return try Terminal.printJSON(report) }
+        if json { return try Terminal.json(report) }
         let training = report.training
-        print("matrix products: \(training.library), \(training.threads) threads")
-        print("training  \(Terminal.number(training.trainingTokensPerSecond)) tokens/s")
-        print("forward   \(Terminal.number(training.forwardTokensPerSecond)) tokens/s")
-        print("memory    \(Terminal.number(Double(training.peakBytes) / 0x1p20)) MiB at most")
+        try Terminal.line("matrix products: \(training.library), \(training.threads) threads")
+        try Terminal.line("training  \(Readable.number(training.trainingTokensPerSecond)) tokens/s")
+        try Terminal.line("forward   \(Readable.number(training.forwardTokensPerSecond)) tokens/s")
+        try Terminal.line("memory    \(Readable.number(Double(training.peakBytes) / 0x1p20)) MiB at most")
         if let seconds = report.productSeconds, let ratio = report.stepOverProducts {
-            print("products  \(Terminal.number(1e3 * seconds)) ms of the step at the fastest library's rate")
-            print("a step costs \(Terminal.fixed(ratio, decimals: 2)) × its matrix products")
+            try Terminal.line(
+                "products  \(Readable.number(1e3 * seconds)) ms of the step at the fastest library's rate")
+            try Terminal.line("a step costs \(Readable.fixed(ratio, 2)) × its matrix products")
         }
     }
 }
@@ -144,11 +145,11 @@ struct BenchDecode: ParsableCommand {
     func run() throws {
         let cpu = try passingCPU(device)
         let result = try DecodingBenchmark.run(BenchmarkModel(preset: preset), cpu: cpu, tokens: tokens)
-        if json { return try Terminal.printJSON(result) }
-        print("matrix products: \(result.library), \(result.threads) threads")
-        print("decoding  \(Terminal.number(result.tokensPerSecond)) tokens/s, batch 1")
-        print(
-            "weights   \(Terminal.number(Double(result.weightBytes) * result.tokensPerSecond * 1e-9)) GB/s read")
+        if json { return try Terminal.json(result) }
+        try Terminal.line("matrix products: \(result.library), \(result.threads) threads")
+        try Terminal.line("decoding  \(Readable.number(result.tokensPerSecond)) tokens/s, batch 1")
+        try Terminal.line(
+            "weights   \(Readable.number(Double(result.weightBytes) * result.tokensPerSecond * 1e-9)) GB/s read")
     }
 }
 
@@ -174,20 +175,20 @@ struct BenchLength: ParsableCommand {
         let results = try LengthBenchmark.run(
             BenchmarkModel(preset: preset).configuration, cpu: cpu,
             lengths: (10...16).map { 1 << $0 }, modelLimit: modelLimit)
-        if json { return try Terminal.printJSON(results) }
+        if json { return try Terminal.json(results) }
         let header = ["tokens", "rule ms", "µs/token", "rule MiB", "model ms", "µs/token", "model MiB"]
         let rows = results.map { result in
             let length = Double(result.length)
             return [
-                "\(result.length)", Terminal.number(1e3 * result.ruleSeconds),
-                Terminal.number(1e6 * result.ruleSeconds / length),
-                Terminal.number(Double(result.rulePeakBytes) / 0x1p20),
-                result.stepSeconds.map { Terminal.number(1e3 * $0) } ?? "–",
-                result.stepSeconds.map { Terminal.number(1e6 * $0 / length) } ?? "–",
-                result.stepPeakBytes.map { Terminal.number(Double($0) / 0x1p20) } ?? "–",
+                "\(result.length)", Readable.number(1e3 * result.ruleSeconds),
+                Readable.number(1e6 * result.ruleSeconds / length),
+                Readable.number(Double(result.rulePeakBytes) / 0x1p20),
+                result.stepSeconds.map { Readable.number(1e3 * $0) } ?? "–",
+                result.stepSeconds.map { Readable.number(1e6 * $0 / length) } ?? "–",
+                result.stepPeakBytes.map { Readable.number(Double($0) / 0x1p20) } ?? "–",
             ]
         }
-        print(Terminal.table([header] + rows), terminator: "")
+        try Terminal.write(Terminal.table([header] + rows))
     }
 }
 
@@ -208,14 +209,5 @@ private func requirePassing(threads: Int?) throws {
             Terminal.note("\(row.identifier) \(row.tensor) fails its check, so no figure is given: run gdn check")
             throw ExitCode(1)
         }
-    }
-}
-
-extension Terminal {
-    /// Prints a value as one JSON object.
-    static func printJSON(_ value: some Encodable) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        print(String(decoding: try encoder.encode(value), as: UTF8.self))
     }
 }

@@ -34,7 +34,7 @@ struct Check: ParsableCommand {
         var failures = 0
         for operationCase in cases {
             if let reason = operationCase.unsupportedOnCUDA, case .cuda = checker.backend {
-                print("\(operationCase.identifier) skipped: \(reason)")
+                try Terminal.line("\(operationCase.identifier) skipped: \(reason)")
                 continue
             }
             let rows = try checker.check(operationCase)
@@ -43,29 +43,23 @@ struct Check: ParsableCommand {
             let worst = rows.filter { $0.budget > 0 }.max { $0.error / $0.budget < $1.error / $1.budget }
             let passing = worst.map { [$0] } ?? []
             let shown = all ? rows : failed.isEmpty ? passing : failed
-            for row in shown { print(line(row)) }
+            for row in shown { try Terminal.line(line(row)) }
         }
-        print("\(cases.count) cases on \(device.device) in \(dtype.rawValue), \(failures) failures")
+        try Terminal.line("\(cases.count) cases on \(device.device) in \(dtype.rawValue), \(failures) failures")
         if failures > 0 { throw ExitCode(1) }
     }
 
     /// On the CPU with poisoned memory, so that reads of what nobody wrote show as NaN.
     private func makeBackend() throws -> Backend {
-        if case .cpu? = Device(device.device) { return .cpu(CPUBackend(threads: device.threads, poison: true)) }
-        return try device.makeBackend()
+        try device.makeBackend(poison: true)
     }
 
     private func line(_ row: CheckRow) -> String {
         let name = "\(row.identifier) \(row.tensor)"
         let padded = name + String(repeating: " ", count: max(1, 56 - name.count))
-        let share = row.budget > 0 ? Terminal.fixed(100 * row.error / row.budget, decimals: 0) + " %" : "–"
-        return padded + "error \(scientific(row.error))  budget \(scientific(row.budget))  used \(share)"
+        let share = row.budget > 0 ? Readable.fixed(100 * row.error / row.budget, 0) + " %" : "–"
+        return padded
+            + "error \(Readable.scientific(row.error, 1))  budget \(Readable.scientific(row.budget, 1))  used \(share)"
             + (row.passed ? "" : "  FAILED")
-    }
-
-    private func scientific(_ value: Double) -> String {
-        guard value > 0, value.isFinite else { return "\(value)" }
-        let exponent = Int(log10(value).rounded(.down))
-        return Terminal.fixed(value / pow(10, Double(exponent)), decimals: 1) + "e\(exponent)"
     }
 }

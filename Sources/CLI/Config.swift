@@ -22,7 +22,7 @@ struct Config: ParsableCommand {
 
         func run() throws {
             let recipe = try Recipe.load(recipe, overrides: RecipeOverride.parse(overrides))
-            Terminal.write(try recipe.resolved(comments: comments))
+            try Terminal.write(try recipe.resolved(comments: comments))
         }
     }
 
@@ -49,8 +49,8 @@ struct Config: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Print a table of all recipe keys with type, default and meaning (Markdown).")
 
-        func run() {
-            Terminal.write(Recipe.keyTable)
+        func run() throws {
+            try Terminal.write(Recipe.keyTable)
         }
     }
 }

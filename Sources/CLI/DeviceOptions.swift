@@ -15,9 +15,11 @@ struct DeviceOptions: ParsableArguments {
     }
 
     /// Opens the device.
-    func makeBackend() throws -> Backend {
+    /// - Throws: `BackendError` when there is no such device, or `GDN_BLAS` names no matrix library.
+    /// - Parameter poison: fill the CPU's fresh memory with NaN, for checks
+    func makeBackend(poison: Bool = false) throws -> Backend {
         switch Device(device) ?? .cpu {
-        case .cpu: .cpu(CPUBackend(threads: threads))
+        case .cpu: .cpu(CPUBackend(threads: threads, matrixProducts: try .fromEnvironment(), poison: poison))
         case .cuda(let index): .cuda(try CUDABackend(deviceIndex: index))
         }
     }

@@ -38,10 +38,11 @@ struct Evaluate: ParsableCommand {
             }
             return length
         }
+        let tokenizer = try textTokenizer(of: model)
         let language = try ModelFolder.load(model, backend: device.makeBackend())
         let stream = try withScratchFolder { folder in
             try PreparedData.open(
-                [data], tokenizer: TokenizerFile.load(from: model), settings: .init(validationShare: 0), in: folder
+                [data], tokenizer: tokenizer, settings: .init(validationShare: 0), in: folder
             ).training
         }
         guard stream.vocabularySize <= language.configuration.vocabularySize else {
@@ -53,16 +54,16 @@ struct Evaluate: ParsableCommand {
         ).run(
             language, source: PackedEvaluation(stream),
             bytesPerToken: Double(stream.textBytes) / Double(stream.tokenCount))
-        if json { return try Terminal.printJSON(results) }
+        if json { return try Terminal.json(results) }
         let header = ["length", "tokens", "loss", "perplexity", "bits/byte"]
         let rows = results.map { result in
             [
-                "\(result.length)", "\(result.tokens)", Terminal.fixed(result.loss, decimals: 4),
-                Terminal.fixed(result.perplexity, decimals: 3),
-                result.bitsPerByte.map { Terminal.fixed($0, decimals: 4) } ?? "–",
+                "\(result.length)", "\(result.tokens)", Readable.fixed(result.loss, 4),
+                Readable.fixed(result.perplexity, 3),
+                result.bitsPerByte.map { Readable.fixed($0, 4) } ?? "–",
             ]
         }
-        print(Terminal.table([header] + rows), terminator: "")
+        try Terminal.write(Terminal.table([header] + rows))
     }
 
     /// A folder that lives as long as `body` runs; what `body` has mapped stays readable.

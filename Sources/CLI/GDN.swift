@@ -1,4 +1,5 @@
 import ArgumentParser
+import GDNFormats
 import GatedDeltaNet
 
 /// The command `gdn`.
@@ -6,12 +7,14 @@ import GatedDeltaNet
 struct GDN: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gdn", abstract: "Train, evaluate, score and sample Gated DeltaNet language models.",
+        version: gatedDeltaNetVersion,
         subcommands: [
             Train.self, Generate.self, Score.self, Evaluate.self, Report.self, Config.self, Check.self, Bench.self,
             Doctor.self,
         ])
 
-    /// Runs the subcommand. Exit status: 0 done, 1 failed, 2 usage or configuration, 130 interrupted.
+    /// Runs the subcommand. Exit status: 0 done, 1 failed, 2 usage or configuration, 130 interrupted,
+    /// 141 when the reader of standard output has gone.
     static func main() async {
         do {
             var command = try parseAsRoot()
@@ -26,9 +29,13 @@ struct GDN: AsyncParsableCommand {
     }
 
     private static func leave(after error: any Error) -> Never {
+        if error is ClosedPipe { Glibc.exit(128 + SIGPIPE) }
         let code = exitCode(for: error)
-        if code == .success { exit(withError: error) }  // --help and --version
         let message = fullMessage(for: error)
+        if code == .success {  // --help and --version
+            do { try Terminal.line(message) } catch { leave(after: error) }
+            Glibc.exit(0)
+        }
         if !message.isEmpty { Terminal.note(message) }
         let isConfiguration = error is ConfigurationError || error is RecipeError
         Glibc.exit(code == .validationFailure || isConfiguration ? 2 : code.rawValue)

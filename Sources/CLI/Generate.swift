@@ -45,21 +45,21 @@ struct Generate: ParsableCommand {
 
     func run() throws {
         let backend = try device.makeBackend()
+        let tokenizer = try textTokenizer(of: self.model)
         let model = try ModelFolder.load(model, backend: backend)
-        let tokenizer = try TokenizerFile.load(from: self.model)
         let options = SamplingOptions(
             temperature: temperature, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
             seed: seed)
         let start = ContinuousClock.now
-        if !noEcho { Terminal.write(prompt) }
+        if !noEcho { try Terminal.write(prompt) }
         let count = try TextGenerator(model: model, tokenizer: tokenizer).generate(
             prompt, options: options, limit: maxTokens, stops: stop
         ) { piece in
-            Terminal.write(piece)
+            try Terminal.write(piece)
             return true
         }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        Terminal.write("\n")
-        Terminal.note("\(count) tokens, \(Terminal.number(Double(count) / seconds)) tokens/s")
+        try Terminal.write("\n")
+        Terminal.note("\(count) tokens, \(Readable.number(Double(count) / seconds)) tokens/s")
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FoundationEssentials
+import GDNFormats
 import GatedDeltaNet
 
 /// `gdn score`: log-probabilities of given texts or tokens.
@@ -22,47 +23,47 @@ struct Score: ParsableCommand {
     @Option(help: "JSON lines to write; replaced when it is complete.")
     var output: String
 
-    private struct Request: Decodable {
-        var text: String?
-        var tokens: [Int32]?
-    }
-
-    private struct Response: Encodable {
-        var tokens: [Int32]
-        var logprobs: [Float?]
-    }
-
     func run() throws {
         guard let data = FileManager.default.contents(atPath: input) else {
             throw InferenceError("\(input): no such file, or it cannot be read")
         }
         let scorer = Scorer(model: try ModelFolder.load(model, backend: device.makeBackend()))
         let tokenizer = try? TokenizerFile.load(from: model)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .sortedKeys
-        var lines = Data()
-        for (index, line) in data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated()
-        where !line.isEmpty {
-            do {
-                let tokens = try tokens(of: JSONDecoder().decode(Request.self, from: Data(line)), tokenizer)
-                lines += try encoder.encode(Response(tokens: tokens, logprobs: scorer.logProbabilities(tokens)))
-                lines.append(UInt8(ascii: "\n"))
-            } catch let error as InferenceError {
-                throw InferenceError("\(input):\(index + 1): \(error.message)")
-            } catch is DecodingError {
-                throw InferenceError("\(input):\(index + 1): expected {\"text\": …} or {\"tokens\": […]}")
+        try OutputFile.replace(output) { file in
+            for (index, line) in data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+                .enumerated()
+            where !line.isEmpty {
+                let place = "\(input):\(index + 1)"
+                let request = try line.withUnsafeBytes { try JSONValue(parsing: $0, file: place) }
+                do {
+                    let tokens = try tokens(of: request, tokenizer)
+                    let scores = try scorer.logProbabilities(tokens)
+                    try file.write(Array((Self.response(tokens, scores).text() + "\n").utf8))
+                } catch let error as InferenceError {
+                    throw InferenceError("\(place): \(error.message)")
+                }
             }
-        }
-        do {
-            try lines.write(to: URL(filePath: output), options: .atomic)
-        } catch {
-            throw InferenceError("\(output): cannot be written: \(error)")
         }
     }
 
-    private func tokens(of request: Request, _ tokenizer: (any Tokenizer)?) throws -> [Int32] {
-        if let tokens = request.tokens { return tokens }
-        guard let text = request.text else { throw InferenceError("expected {\"text\": …} or {\"tokens\": […]}") }
+    private static func response(_ tokens: [Int32], _ scores: [Float?]) -> JSONValue {
+        // The shortest digits that give the same single again, not the double's.
+        let numbers = scores.map { score in score.flatMap { Double("\($0)") }.map(JSONValue.number) ?? .null }
+        return .object(["tokens": .array(tokens.map { .integer(Int($0)) }), "logprobs": .array(numbers)])
+    }
+
+    private func tokens(of request: JSONValue, _ tokenizer: (any Tokenizer)?) throws -> [Int32] {
+        if let list = request["tokens"]?.array {
+            return try list.map { item in
+                guard let token = item.integer.flatMap({ Int32(exactly: $0) }) else {
+                    throw InferenceError("tokens holds \(item.text()), expected whole numbers")
+                }
+                return token
+            }
+        }
+        guard let text = request["text"]?.string else {
+            throw InferenceError("expected {\"text\": …} or {\"tokens\": […]}")
+        }
         guard let tokenizer else {
             throw InferenceError("\(model) has no tokenizer: give {\"tokens\": […]} instead of text")
         }

@@ -34,7 +34,7 @@ struct Train: ParsableCommand {
         let options = TrainingOptions(
             resume: ResumeMode(resume), overwrite: overwrite, initFrom: initFrom, command: CommandLine.arguments)
         let run = try TrainingRun(recipe: recipe, options: options)
-        if dryRun { return Terminal.write(try run.dryRun()) }
+        if dryRun { return try Terminal.write(try run.dryRun()) }
         if try run.run() == .interrupted { throw ExitCode(130) }
     }
 }

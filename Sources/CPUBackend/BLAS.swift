@@ -12,11 +12,21 @@ public enum MatrixProductLibrary: String, Sendable, CaseIterable {
     /// The package's own kernel.
     case builtIn
 
-    /// The environment variable `GDN_BLAS`, in any case; automatic when it is absent or names none of these.
-    public static var fromEnvironment: MatrixProductLibrary {
-        guard let value = getenv("GDN_BLAS") else { return .automatic }
-        let text = String(cString: value).lowercased()
-        return allCases.first { $0.rawValue.lowercased() == text } ?? .automatic
+    /// The library that the environment variable `GDN_BLAS` names, in any case; automatic when it is absent or empty.
+    /// - Throws: `BackendError` when it names none of these.
+    public static func fromEnvironment() throws -> MatrixProductLibrary {
+        try named(getenv("GDN_BLAS").map { String(cString: $0) } ?? "")
+    }
+
+    /// The library of this name, in any case; automatic for an empty one.
+    package static func named(_ name: String) throws -> MatrixProductLibrary {
+        if name.isEmpty { return .automatic }
+        guard let library = allCases.first(where: { $0.rawValue.lowercased() == name.lowercased() }) else {
+            let known = allCases.map(\.rawValue).joined(separator: ", ")
+            throw BackendError(
+                "GDN_BLAS is \(name), which names no matrix library; set it to one of \(known), or unset it")
+        }
+        return library
     }
 }
 

@@ -17,7 +17,8 @@ public final class CPUBackend: @unchecked Sendable {
     /// - Parameters:
     ///   - threads: number of threads, at least 1; all processors this process may use when nil
     ///   - matrixProducts: what computes matrix products; nil reads the environment variable `GDN_BLAS`
-    ///     (`automatic`, `oneDNN`, `openBLAS`, `builtIn`) and is automatic without it
+    ///     (`automatic`, `oneDNN`, `openBLAS`, `builtIn`) and is automatic without it, or when it names none of these
+    ///     (`MatrixProductLibrary.fromEnvironment` tells)
     ///   - cacheLimit: bytes of freed memory that are kept for the next tensor; half of the machine's memory when nil
     ///   - poison: fill fresh memory with NaN and put guard bytes around it (for tests: finds reads of what nobody
     ///     wrote and writes past an end)
@@ -27,7 +28,7 @@ public final class CPUBackend: @unchecked Sendable {
         pool = gdn_pool_create(Int32(clamping: max(1, threads ?? CPUBackend.availableCores)))
         threadCount = Int(gdn_pool_threads(pool))
         memory = CPUMemory(cacheLimit: cacheLimit ?? CPUBackend.physicalMemory / 2, poison: poison)
-        products = MatrixProducts(matrixProducts ?? .fromEnvironment)
+        products = MatrixProducts(matrixProducts ?? (try? MatrixProductLibrary.fromEnvironment()) ?? .automatic)
     }
 
     deinit {

@@ -20,9 +20,9 @@ enum CacheFile {
         var temporary = Array("\(path).XXXXXX".utf8CString)
         let descriptor = mkstemp(&temporary)
         guard descriptor >= 0 else { return }
-        let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        let error = bytes.withUnsafeBytes { writeAll($0, to: descriptor) }
         close(descriptor)
-        if written != bytes.count || rename(temporary, path) != 0 { unlink(temporary) }
+        if error != 0 || rename(temporary, path) != 0 { unlink(temporary) }
     }
 
     private static func makeFolder(_ path: String) {

@@ -81,20 +81,28 @@ public struct AssociativeRecall: BatchSource, EvaluationSource {
         self.state = state
     }
 
+    /// - Throws: `DataError` when pairs and queries do not fit `length`.
+    public func check(length: Int) throws { _ = try settings(length: length) }
+
     /// Held-out rows of the same seed, from a stream that training never draws.
     ///
     /// Without a limit, 1024 rows. Longer rows than in training have the same pairs and queries, farther apart.
     /// - Throws: `DataError` when pairs and queries do not fit `length`.
     public func batches(rows: Int, length: Int, limit: Int?) throws -> BatchSequence {
-        var settings = settings
-        settings.length = length
-        try settings.check()
+        let settings = try settings(length: length)
         let total = limit.map { max(1, ($0 + settings.queries - 1) / settings.queries) } ?? 1024
         let (rows, seed) = (max(1, rows), state.seed)
-        return BatchSequence(count: (total + rows - 1) / rows) { [settings] index in
+        return BatchSequence(count: (total + rows - 1) / rows) { index in
             let range = index * rows..<Swift.min(total, (index + 1) * rows)
             return Self.batch(settings, seed: seed, rows: range, stream: 1)
         }
+    }
+
+    private func settings(length: Int) throws -> Settings {
+        var settings = settings
+        settings.length = length
+        try settings.check()
+        return settings
     }
 
     private static func batch(_ settings: Settings, seed: UInt64, rows: Range<Int>, stream: UInt64) -> Batch {
@@ -144,6 +152,11 @@ public struct AssociativeRecall: BatchSource, EvaluationSource {
         order.shuffle(using: &random)
         return order
     }
+}
+
+extension AssociativeRecall {
+    /// Whether a loader's state counts in rows of this task.
+    public static func made(_ state: LoaderState) -> Bool { state.source.hasPrefix("recall ") }
 }
 
 extension AssociativeRecall.Settings {

@@ -19,6 +19,10 @@ public protocol BatchSource: Sendable {
 
 /// Held-out batches: the same ones at every call, at any length.
 public protocol EvaluationSource: Sendable {
+    /// Whether a context length can be evaluated, asked before anything is computed.
+    /// - Throws: `DataError` when no row of this length can be made.
+    func check(length: Int) throws
+
     /// Batches that score every held-out target exactly once, in order (as far as `limit` allows).
     /// - Parameters:
     ///   - rows: most rows a batch

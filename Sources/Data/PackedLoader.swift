@@ -134,6 +134,16 @@ public struct PackedEvaluation: EvaluationSource {
         self.resets = resets
     }
 
+    /// - Throws: `DataError` when the held-out data do not fill one window of this length.
+    public func check(length: Int) throws {
+        guard length > 0, stream.tokenCount > length else {
+            throw DataError(
+                "evaluation",
+                "the held-out data have \(stream.tokenCount) tokens, a length of \(length) takes one more",
+                advice: "use shorter lengths, at least 1, or a larger validation share")
+        }
+    }
+
     /// Windows of `length` tokens; the stream's end comes as one row of the tokens that are left.
     /// - Throws: `DataError` when there is nothing to predict or an extent is not positive.
     public func batches(rows: Int, length: Int, limit: Int?) throws -> BatchSequence {

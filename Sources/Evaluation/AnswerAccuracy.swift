@@ -10,7 +10,7 @@ public enum AnswerAccuracy {
     public static func count(_ model: LanguageModel, _ batch: Batch) throws -> (correct: Int, wanted: Int) {
         let inputs = try BatchTensors(batch, on: model.backend)
         var none: LanguageModel.State?
-        let logits = try BackendTransfer(backend: model.backend).download(
+        let logits = try model.backend.download(
             model.logits(tokens: inputs.tokens, sequences: inputs.sequences, state: &none))
         let vocabulary = model.configuration.vocabularySize
         var correct = 0

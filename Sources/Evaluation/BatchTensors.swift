@@ -14,13 +14,9 @@ package struct BatchTensors {
 
     /// Copies a batch to the backend's device.
     package init(_ batch: Batch, on backend: Backend) throws {
-        let transfer = BackendTransfer(backend: backend)
         let shape: Shape = batch.sequences == nil ? [batch.rows, batch.length] : [1, batch.rows * batch.length]
-        func upload(_ values: [Int32], _ shape: Shape) throws -> Tensor {
-            try transfer.upload(values.map(Float.init), shape, .int32)
-        }
-        tokens = try upload(batch.tokens, shape)
-        targets = try upload(batch.targets, shape)
-        sequences = try batch.sequences.map { try upload($0, [$0.count]) }
+        tokens = try backend.upload(batch.tokens, shape)
+        targets = try backend.upload(batch.targets, shape)
+        sequences = try batch.sequences.map { try backend.upload($0, [$0.count]) }
     }
 }

@@ -58,7 +58,7 @@ public struct LengthEvaluation: Sendable {
             var none: LanguageModel.State?
             let scores = try model.logProbabilities(
                 tokens: inputs.tokens, targets: inputs.targets, sequences: inputs.sequences, state: &none)
-            sum -= try BackendTransfer(backend: model.backend).download(scores).reduce(0.0) { $0 + Double($1) }
+            sum -= try model.backend.download(scores).reduce(0.0) { $0 + Double($1) }
             targets += batch.targetCount
         }
         guard targets > 0 else { throw EvaluationError("the data has no tokens to predict; give a longer text") }

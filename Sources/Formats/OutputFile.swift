@@ -14,21 +14,14 @@ package final class OutputFile {
     }
 
     deinit {
-        if descriptor >= 0 { _ = Self.close(descriptor) }
+        if descriptor >= 0 { _ = close(descriptor) }
     }
 
     /// Appends bytes.
     /// - Throws: `FormatError`, also when the disk is full.
     package func write(_ bytes: UnsafeRawBufferPointer) throws {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = Self.write(descriptor, UnsafeRawBufferPointer(rebasing: rest))
-            if count > 0 {
-                rest = rest.dropFirst(count)
-            } else if errno != EINTR {
-                throw FormatError.system("write", file: path)
-            }
-        }
+        let error = writeAll(bytes, to: descriptor)
+        guard error == 0 else { throw FormatError.system("write", file: path, error) }
     }
 
     /// Appends bytes.
@@ -47,7 +40,7 @@ package final class OutputFile {
         guard fsync(descriptor) == 0 else { throw FormatError.system("fsync", file: path) }
         let closing = descriptor
         descriptor = -1
-        guard Self.close(closing) == 0 else { throw FormatError.system("close", file: path) }
+        guard close(closing) == 0 else { throw FormatError.system("close", file: path) }
     }
 
     /// Writes a whole file under a temporary name beside `path`, makes it durable and renames it: readers see the
@@ -76,19 +69,4 @@ package final class OutputFile {
         guard fsync(descriptor) == 0 || errno == EINVAL else { throw FormatError.system("fsync", file: folder) }
     }
 
-    // The C functions of the same names, which the methods hide.
-    private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
-        systemWrite(descriptor, bytes.baseAddress, bytes.count)
-    }
-    private static func close(_ descriptor: Int32) -> Int32 {
-        systemClose(descriptor)
-    }
-}
-
-private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
-    write(descriptor, bytes, count)
-}
-
-private func systemClose(_ descriptor: Int32) -> Int32 {
-    close(descriptor)
 }

@@ -93,12 +93,11 @@ public struct Generation: AsyncSequence {
         private static func advance(_ model: LanguageModel, _ tokens: [Int32], _ state: inout LanguageModel.State?)
             throws -> [Float]
         {
-            let transfer = BackendTransfer(backend: model.backend)
             var logits: [Float] = []
             for start in stride(from: 0, to: tokens.count, by: prefillLength) {
                 let piece = tokens[start..<Swift.min(tokens.count, start + prefillLength)]
-                let tensor = try transfer.upload(piece.map(Float.init), [1, piece.count], .int32)
-                logits = try transfer.download(model.nextTokenLogits(tokens: tensor, state: &state))
+                let tensor = try model.backend.upload(Array(piece), [1, piece.count])
+                logits = try model.backend.download(model.nextTokenLogits(tokens: tensor, state: &state))
             }
             return logits
         }

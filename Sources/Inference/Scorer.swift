@@ -22,15 +22,14 @@ public struct Scorer {
         if let token = tokens.first(where: { !(0..<Int32(vocabulary)).contains($0) }) {
             throw InferenceError("token \(token) is outside the model's vocabulary of \(vocabulary)")
         }
-        let transfer = BackendTransfer(backend: model.backend)
         var state: LanguageModel.State? = tokens.count > pieceLength ? try model.emptyState() : nil
         var result: [Float?] = [nil]
         for start in stride(from: 0, to: tokens.count - 1, by: pieceLength) {
             let end = min(tokens.count - 1, start + pieceLength)
-            let inputs = try transfer.upload(tokens[start..<end].map(Float.init), [1, end - start], .int32)
-            let targets = try transfer.upload(tokens[start + 1...end].map(Float.init), [1, end - start], .int32)
+            let inputs = try model.backend.upload(Array(tokens[start..<end]), [1, end - start])
+            let targets = try model.backend.upload(Array(tokens[start + 1...end]), [1, end - start])
             let scores = try model.logProbabilities(tokens: inputs, targets: targets, state: &state)
-            result += try transfer.download(scores).map { $0 }
+            result += try model.backend.download(scores).map { $0 }
         }
         return result
     }

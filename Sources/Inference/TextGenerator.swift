@@ -25,7 +25,7 @@ public struct TextGenerator {
     @discardableResult
     public func generate(
         _ prompt: String, options: SamplingOptions = SamplingOptions(), limit: Int = 256, stops: [String] = [],
-        emit: (String) -> Bool
+        emit: (String) throws -> Bool
     ) throws -> Int {
         var stopTokens: Set<Int32> = []
         if let end = tokenizer.endOfDocument { stopTokens.insert(end) }
@@ -38,11 +38,11 @@ public struct TextGenerator {
         while let token = try iterator.nextToken() {
             count += 1
             let piece = scanner.add(decoder.append(token))
-            if !piece.isEmpty, !emit(piece) { return count }
+            if !piece.isEmpty, !(try emit(piece)) { return count }
             if scanner.stopped { return count }
         }
         let rest = scanner.add(decoder.finish()) + scanner.finish()
-        if !rest.isEmpty { _ = emit(rest) }
+        if !rest.isEmpty { _ = try emit(rest) }
         return count
     }
 }

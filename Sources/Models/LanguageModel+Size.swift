@@ -36,14 +36,22 @@ extension ModelConfiguration {
     public var parameterCount: Int { parts.reduce(0) { $0 + $1.count } }
 
     /// Multiplications and additions of one forward pass per token: matrix products, and the gated delta rule in
-    /// chunks of 64. A training step costs three times as much.
-    public var forwardFLOPsPerToken: Double {
+    /// chunks of 64.
+    public var forwardFLOPsPerToken: Double { matrixFLOPsPerToken + Double(layers) * ruleFLOPsPerToken }
+
+    /// Multiplications and additions of one training step per token: each matrix product, its input's gradient and its
+    /// weight's gradient cost the same; the rule's backward is counted by itself. What recomputation repeats and what
+    /// costs no product (norms, convolutions, activations, the optimiser) does not count.
+    public var trainingFLOPsPerToken: Double { 3 * matrixFLOPsPerToken + Double(layers) * ruleTrainingFLOPsPerToken }
+
+    /// Two operations for each element of each matrix.
+    private var matrixFLOPsPerToken: Double {
         let width = Double(hiddenSize)
         let (keys, values, heads) = (Double(keyWidth), Double(valueWidth), Double(resolvedValueHeads))
         let projections = 2 * keys + values * (useGate ? 3 : 2) + heads * ((useDecay ? 1 : 0) + (useBeta ? 1 : 0))
         let mlp = 3 * Double(resolvedIntermediateSize)
         let head = Double(vocabularySize) * width
-        return 2 * (Double(layers) * width * (projections + mlp) + head) + Double(layers) * ruleFLOPsPerToken
+        return 2 * (Double(layers) * width * (projections + mlp) + head)
     }
 
     /// The gated delta rule's share in one layer: `2 (2 C K + 3 K V + 2 C V)` a value head, chunk length C = 64.

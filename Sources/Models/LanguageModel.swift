@@ -122,8 +122,8 @@ public final class LanguageModel {
     private func lastTokens(_ tape: Tape, _ hidden: Variable) throws -> Variable {
         let (batch, time, width) = (hidden.shape[0], hidden.shape[1], hidden.shape[2])
         if time == 1 { return tape.reshape(hidden, [batch, width]) }
-        let rows = (0..<batch).map { Float($0 * time + time - 1) }
-        let indices = try BackendTransfer(backend: backend).upload(rows, [batch], .int32)
+        let rows = (0..<batch).map { Int32($0 * time + time - 1) }
+        let indices = try backend.upload(rows, [batch])
         return try tape.embedding(indices, table: tape.reshape(hidden, [batch * time, width]))
     }
 

@@ -12,7 +12,7 @@ public enum ModelFolder {
     ///   - backend: where the model will live
     /// - Returns: the model, weights widened to float32
     /// - Throws: `ModelFolderError` when the folder is no model folder, a tensor is missing or has another shape;
-    ///   `FormatError` when a file is malformed.
+    ///   `CheckpointError` when a file is not as the checkpoint's manifest says; `FormatError` when one is malformed.
     public static func load(_ folder: String, backend: Backend) throws -> LanguageModel {
         let model = try LanguageModel(configuration(of: folder), backend: backend)
         try loadWeights(folder, into: model)
@@ -20,8 +20,11 @@ public enum ModelFolder {
     }
 
     /// Reads `config.json`.
+    /// - Throws: `ModelFolderError` when it is missing or no configuration; `CheckpointError` when it is not as the
+    ///   checkpoint's manifest says.
     public static func configuration(of folder: String) throws -> ModelConfiguration {
         let path = folder + "/config.json"
+        try verify(folder) { $0 == "config.json" }
         guard let data = FileManager.default.contents(atPath: path) else {
             let latest = folder + "/latest"
             let isRun = FileManager.default.fileExists(atPath: latest + "/config.json")
@@ -37,9 +40,11 @@ public enum ModelFolder {
     }
 
     /// Replaces the weights of a model by those of a folder.
+    /// - Throws: `CheckpointError` when a file is not as the checkpoint's manifest says; `ModelFolderError` and
+    ///   `FormatError` as `load`.
     public static func loadWeights(_ folder: String, into model: LanguageModel) throws {
+        try verify(folder) { $0.hasPrefix("model") }
         let files = try SafetensorsModel(folder: folder)
-        let transfer = BackendTransfer(backend: model.backend)
         var unused = Set(files.names)
         for parameter in model.parameters {
             guard let shape = files[parameter.name]?.shape else {
@@ -50,7 +55,7 @@ public enum ModelFolder {
                     "\(folder): tensor \(parameter.name) has shape \(shape), the configuration says \(parameter.shape)")
             }
             let values = try files.floats(of: parameter.name)
-            parameter.replaceValue(try transfer.upload(values, parameter.shape, .float32))
+            parameter.replaceValue(try model.backend.upload(values, parameter.shape))
             unused.remove(parameter.name)
         }
         // A tied head may be stored a second time.
@@ -65,6 +70,13 @@ public enum ModelFolder {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return try encoder.encode(SavedConfiguration(configuration: configuration))
+    }
+
+    /// Compares files with the manifest of the folder. A folder without one, from elsewhere, is taken as it is.
+    private static func verify(_ folder: String, where isWanted: (String) -> Bool) throws {
+        try CheckpointManifest.ofModel(folder)?.verify(
+            folder: folder, advice: "use another checkpoint, or remove manifest.json if the change was meant",
+            where: isWanted)
     }
 
     private static func summary(of error: any Error) -> String {

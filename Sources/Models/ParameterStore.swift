@@ -4,12 +4,12 @@ import GDNTensor
 
 /// Makes the parameters of a model, in order, and remembers them.
 struct ParameterStore {
-    let transfer: BackendTransfer
+    let backend: Backend
     let initialiser: Initialiser
     private(set) var parameters: [Parameter] = []
 
     init(backend: Backend, initialiser: Initialiser) {
-        transfer = BackendTransfer(backend: backend)
+        self.backend = backend
         self.initialiser = initialiser
     }
 
@@ -46,7 +46,7 @@ struct ParameterStore {
     }
 
     private mutating func add(_ name: String, _ values: [Float], _ shape: Shape, decays: Bool) throws -> Parameter {
-        let parameter = Parameter(name, try transfer.upload(values, shape, .float32), decays: decays)
+        let parameter = Parameter(name, try backend.upload(values, shape), decays: decays)
         parameters.append(parameter)
         return parameter
     }

@@ -3,6 +3,24 @@ import GDNCPUBackend
 import GDNTensor
 import Testing
 
+@Suite struct TransferTests {
+    /// Token ids and boundaries once went through singles, which hold whole numbers only up to 2²⁴.
+    @Test func wholeNumbersArriveExactly() throws {
+        let values: [Int32] = [0, -1, 16_777_217, 2_147_483_647, -2_147_483_648]
+        let tensor = try Backend.cpu(CPUBackend(threads: 1)).upload(values, [values.count])
+        #expect(tensor.dtype == .int32 && tensor.int32Array() == values)
+    }
+
+    @Test func singlesArriveAsTheDtypeAsksFor() throws {
+        let backend = Backend.cpu(CPUBackend(threads: 1))
+        #expect(try backend.download(backend.upload([0.1, -2], [2])) == [0.1, -2])
+        let rounded = try backend.upload([0.1, -2], [2], .bfloat16)
+        #expect(rounded.dtype == .bfloat16)
+        #expect(try backend.download(rounded) == [BFloat16(0.1).float, -2])
+        #expect(throws: BackendError.self) { try backend.upload([1], [1], .int32) }
+    }
+}
+
 @Suite struct TapeTests {
     let cpu = CPUBackend(threads: 1, poison: true)
 

@@ -6,6 +6,16 @@ import GDNCPUBackend
 @Suite struct MatrixProductTests {
     static let libraries = MatrixProductLibrary.allCases
 
+    /// A misspelt name was once taken for automatic without a word.
+    @Test func aMisspeltLibraryIsRefusedWithTheNamesThereAre() throws {
+        #expect(try MatrixProductLibrary.named("ONEdnn") == .oneDNN)
+        #expect(try MatrixProductLibrary.named("") == .automatic)
+        #expect { try MatrixProductLibrary.named("openblass") } throws: { error in
+            "\(error)".contains("GDN_BLAS is openblass")
+                && "\(error)".contains("automatic, oneDNN, openBLAS, builtIn")
+        }
+    }
+
     @Test(arguments: libraries, [1, 2, 3]) func agreesWithDoubleArithmetic(
         _ library: MatrixProductLibrary, threads: Int
     ) {

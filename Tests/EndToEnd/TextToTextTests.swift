@@ -1,4 +1,4 @@
-import FoundationEssentials
+import GDNTestSupport
 import GDNTraining
 import GatedDeltaNet
 import Testing
@@ -6,15 +6,13 @@ import Testing
 /// The main job through the public library: a text file becomes a model, the model is measured and writes text.
 @Suite struct TextToTextTests {
     @Test func aTextBecomesAModelThatContinuesIt() async throws {
-        let folder = FileManager.default.temporaryDirectory.path + "/gdn-end-to-end-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let folder = TemporaryFolder()
         let line = "the quick brown fox jumps over the lazy dog and runs away.\n"
-        try String(repeating: line, count: 400).write(toFile: folder + "/text.txt", atomically: true, encoding: .utf8)
+        let text = try folder.write("text.txt", String(repeating: line, count: 400))
         let recipe = """
-            run: {name: fox, folder: "\(folder)"}
+            run: {name: fox, folder: "\(folder.root)"}
             model: {preset: tiny, num_hidden_layers: 1, hidden_size: 64, vocab_size: 256}
-            data: {train: ["\(folder)/text.txt"], length: 64, batch: 8}
+            data: {train: ["\(text)"], length: 64, batch: 8}
             optimizer: {lr: 0.01}
             training: {steps: 80}
             """
@@ -22,7 +20,7 @@ import Testing
         // A stop request of its own: signals belong to the process, and another test sends some.
         #expect(try run.run(stop: StopRequest()) == .finished)
 
-        let checkpoint = folder + "/fox/latest"
+        let checkpoint = folder.path("fox/latest")
         let backend = Backend.cpu(CPUBackend(threads: 1))
         let model = try ModelFolder.load(checkpoint, backend: backend)
         let tokenizer = try TokenizerFile.load(from: checkpoint)
@@ -32,14 +30,14 @@ import Testing
         let loss = -scores.dropFirst(60).compactMap { $0 }.reduce(0, +) / Float(scores.count - 60)
         #expect(loss < 0.5)
 
-        var text = ""
+        var continuation = ""
         try TextGenerator(model: model, tokenizer: tokenizer).generate(
             line + "the quick", options: .greedy, limit: 80, stops: ["."]
         ) { piece in
-            text += piece
+            continuation += piece
             return true
         }
-        #expect(text == " brown fox jumps over the lazy dog and runs away")
+        #expect(continuation == " brown fox jumps over the lazy dog and runs away")
 
         // The same tokens one by one, as the asynchronous sequence gives them.
         var tokens: [Int32] = []

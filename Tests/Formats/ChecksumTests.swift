@@ -26,6 +26,22 @@ import Testing
         }
     }
 
+    /// Values of the reference implementation, seed 0, whole and byte by byte.
+    @Test func xxh64KnownAnswers() {
+        let expected = [
+            ("", "ef46db3751d8e999"), ("a", "d24ec4f1a98c6e5b"), ("abc", "44bc2cf5ad770999"),
+            ("message digest", "066ed728fceeb3be"),
+            ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", "aaa46907d3047814"),
+        ]
+        for (text, checksum) in expected {
+            var (whole, parts) = (XXH64(), XXH64())
+            Array(text.utf8).withUnsafeBytes { whole.update($0) }
+            for byte in text.utf8 { [byte].withUnsafeBytes { parts.update($0) } }
+            #expect(whole.text == checksum)
+            #expect(parts.text == checksum)
+        }
+    }
+
     /// The examples of RFC 3720, appendix B.4, and the check value of the CRC catalogue.
     @Test func crc32cKnownAnswers() {
         #expect(CRC32C.checksum(Array("123456789".utf8)) == 0xe306_9283)

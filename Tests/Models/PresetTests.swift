@@ -20,6 +20,22 @@ import Testing
         #expect(model.parameterCount == configuration.parameterCount)
     }
 
+    /// Two operations for each element of each matrix, three times over, and the rule's own count.
+    @Test(arguments: ModelFormsTests.variants.map(\.name))
+    func trainingCostFollowsTheMatrices(_ name: String) throws {
+        var configuration = try #require(ModelConfiguration.preset("tiny"))
+        try #require(ModelFormsTests.variants.first { $0.name == name }).change(&configuration)
+        let model = try LanguageModel(configuration, backend: .cpu(CPUBackend(threads: 1)))
+        let matrices = model.parameters.filter { parameter in
+            let isTable = parameter.name == "model.embeddings.weight" && !configuration.tieWordEmbeddings
+            return parameter.shape.rank == 2 && !isTable
+        }
+        let elements = Double(matrices.reduce(0) { $0 + $1.value.count })
+        let layers = Double(configuration.layers)
+        #expect(configuration.trainingFLOPsPerToken == 6 * elements + layers * configuration.ruleTrainingFLOPsPerToken)
+        #expect(configuration.forwardFLOPsPerToken == 2 * elements + layers * configuration.ruleFLOPsPerToken)
+    }
+
     @Test func refusesShapesThatDoNotFit() throws {
         var configuration = ModelConfiguration()
         configuration.valueHeads = 7

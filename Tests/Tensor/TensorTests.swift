@@ -1,6 +1,34 @@
 import GDNTensor
 import Testing
 
+@Suite struct DescriptorWriteTests {
+    /// A pipe takes what it has room for, so the text goes out in many pieces.
+    @Test func everythingGoesOut() async throws {
+        var ends: [Int32] = [0, 0]
+        try #require(pipe(&ends) == 0)
+        let (reading, writing) = (ends[0], ends[1])
+        let text = String(repeating: "0123456789", count: 30_000)
+        let reader = Task.detached {
+            var (bytes, buffer): ([UInt8], [UInt8]) = ([], [UInt8](repeating: 0, count: 5000))
+            while case let count = read(reading, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
+            return bytes
+        }
+        #expect(writeAll(text, to: writing) == 0)
+        close(writing)
+        #expect(await reader.value == Array(text.utf8))
+        close(reading)
+    }
+
+    @Test func theErrorNumberComesBack() throws {
+        let full = open("/dev/full", O_WRONLY)
+        try #require(full >= 0)
+        defer { close(full) }
+        #expect(writeAll("", to: full) == 0)
+        #expect(writeAll("x", to: full) == ENOSPC)
+        #expect(writeAll("x", to: -1) == EBADF)
+    }
+}
+
 @Suite struct TensorTests {
     @Test func bfloat16RoundsToNearestEven() {
         #expect(BFloat16(1.0).float == 1.0)

@@ -1,3 +1,4 @@
+import GDNTestSupport
 import Foundation
 import GDNAutograd
 import GDNCPUBackend
@@ -60,13 +61,12 @@ final class BigramModel: TrainableModel {
         }
         let count = Float(pairs.count)
         let bad = poison.contains(tokens.int32s[0])
-        let transfer = BackendTransfer(backend: backend)
-        let result = try transfer.upload([bad ? .nan : total / count], [1], .float32)
+        let result = try backend.upload([bad ? .nan : total / count], [1])
         let kept = gradients
         return tape.record(parameters, [result]) { upstream in
             let scale = (upstream[0]?.floats[0] ?? 0) / count
             return try zip(kept, self.parameters).map { gradient, parameter in
-                try transfer.upload(gradient.map { $0 * scale }, parameter.shape, .float32)
+                try self.backend.upload(gradient.map { $0 * scale }, parameter.shape)
             }
         }[0]
     }
@@ -78,12 +78,12 @@ struct TextFixture {
     let data: PreparedData
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = TemporaryFolder()
         var random = Random(seed: 5)
         let words = ["gate", "delta", "rule", "state", "decay", "key", "value", "chunk"]
         let text = (0..<400).map { _ in words[random.index(below: words.count)] }.joined(separator: " ")
-        try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file("text.txt")))
-        data = try PreparedData.open([folder.file("text.txt")], tokenizer: ByteTokenizer(), in: folder.file("tokens"))
+        try Data(text.utf8).write(to: URL(fileURLWithPath: folder.path("text.txt")))
+        data = try PreparedData.open([folder.path("text.txt")], tokenizer: ByteTokenizer(), in: folder.path("tokens"))
     }
 
     func loader(seed: UInt64 = 3) throws -> PackedLoader {

@@ -1,3 +1,4 @@
+import GDNTestSupport
 import Foundation
 import GDNFormats
 import GDNTraining
@@ -13,7 +14,7 @@ import Testing
     }
 
     @Test func recordsReadBackAsWritten() throws {
-        let folder = try TemporaryFolder()
+        let folder = TemporaryFolder()
         let records: [MetricsRecord] = [
             step(1), step(2, loss: nil),
             .evaluation(
@@ -21,20 +22,20 @@ import Testing
             .evaluation(EvaluationRecord(step: 2, length: 128, tokens: 1000, loss: 1.25)),
             .sample(step: 2, prompt: "a\n\"b\"", text: "π\u{1}"),
         ]
-        let log = try MetricsLog(folder.file("metrics.jsonl"))
+        let log = try MetricsLog(folder.path("metrics.jsonl"))
         for record in records {
             try log.write(record)
             // Each line is there at once, not when the file is closed.
-            #expect(try MetricsLog.read(folder.file("metrics.jsonl")).records.last == record)
+            #expect(try MetricsLog.read(folder.path("metrics.jsonl")).records.last == record)
         }
-        let read = try MetricsLog.read(folder.file("metrics.jsonl"))
+        let read = try MetricsLog.read(folder.path("metrics.jsonl"))
         #expect(read.records == records)
         #expect(read.malformed == 0)
     }
 
     @Test func resumedRecordsReplaceLaterOnesAndATornLineSpoilsNothing() throws {
-        let folder = try TemporaryFolder()
-        let path = folder.file("metrics.jsonl")
+        let folder = TemporaryFolder()
+        let path = folder.path("metrics.jsonl")
         do {
             let log = try MetricsLog(path)
             for number in 1...4 { try log.write(step(number)) }
@@ -52,10 +53,10 @@ import Testing
     }
 
     @Test func infinityIsWrittenAsNull() throws {
-        let folder = try TemporaryFolder()
-        let log = try MetricsLog(folder.file("m"))
+        let folder = TemporaryFolder()
+        let log = try MetricsLog(folder.path("m"))
         try log.write(.evaluation(EvaluationRecord(step: 1, length: 8, tokens: 1, loss: 1e6)))
-        let text = String(decoding: try #require(content(folder.file("m"))), as: UTF8.self)
+        let text = String(decoding: try #require(content(folder.path("m"))), as: UTF8.self)
         #expect(text.contains("\"perplexity\":null"))
     }
 
@@ -73,6 +74,13 @@ import Testing
         #expect(Readable.fixed(3.14159, 2) == "3.14")
         #expect(Readable.fixed(1.999, 2) == "2.00")
         #expect(Readable.fixed(.nan, 2) == "nan")
+        #expect(Readable.fixed(9.9e14, 4) == "990000000000000.0")
+        #expect(Readable.number(1234.5) == "1235")
+        #expect(Readable.number(-12.34) == "-12.3")
+        #expect(Readable.number(1.234) == "1.23")
+        #expect(Readable.number(0.01234) == "0.0123")
+        #expect(Readable.scientific(2.96e-7, 1) == "3.0e-07")
+        #expect(Readable.scientific(9.96e-7, 1) == "1.0e-06")
         #expect(Readable.scientific(4e-4) == "4.00e-04")
         #expect(Readable.scientific(9.999e-4) == "1.00e-03")
         #expect(Readable.scientific(123456) == "1.23e+05")
@@ -111,6 +119,24 @@ import Testing
         #expect(text == "\r\u{1B}[Kabcd\r\u{1B}[Kb\nc\n")
     }
 
+    /// A full disk behind standard output must not cost a run; its first error is kept.
+    @Test func consoleKeepsTheFirstErrorAndWritesNoMore() throws {
+        let full = open("/dev/full", O_WRONLY)
+        try #require(full >= 0)
+        defer { close(full) }
+        var written: [String] = []
+        let console = Console(isTerminal: false) { text in
+            written.append(text)
+            if written.count > 1 { try StandardOutput.write(text, to: full) }
+        }
+        console.line("a")
+        #expect(console.failure == nil)
+        console.line("b")
+        console.line("c")
+        #expect(written == ["a\n", "b\n"])
+        #expect("\(try #require(console.failure))".contains("standard output: write failed"))
+    }
+
     @Test func memoryIsMeasured() {
         #expect(ProcessMemory.resident > 1 << 20)
         #expect(ProcessMemory.peak >= ProcessMemory.resident / 2)
@@ -119,7 +145,7 @@ import Testing
 
 @Suite struct ReportTests {
     private func write(_ folder: TemporaryFolder, steps: Int) throws {
-        let log = try MetricsLog(folder.file("metrics.jsonl"))
+        let log = try MetricsLog(folder.path("metrics.jsonl"))
         for number in 1...steps {
             try log.write(
                 .step(
@@ -133,10 +159,10 @@ import Testing
     }
 
     @Test func pageIsWellFormedAndSelfContained() throws {
-        let folder = try TemporaryFolder()
+        let folder = TemporaryFolder()
         try write(folder, steps: 50)
-        try Data("optimizer:\n  lr: 0.001 # <x>\n".utf8).write(to: URL(fileURLWithPath: folder.file("recipe.yaml")))
-        let html = try RunReport(run: folder.path).html
+        try Data("optimizer:\n  lr: 0.001 # <x>\n".utf8).write(to: URL(fileURLWithPath: folder.path("recipe.yaml")))
+        let html = try RunReport(run: folder.root).html
         #expect(html.components(separatedBy: "<svg").count == 5)
         #expect(html.components(separatedBy: "<polyline").count == 6)
         #expect(html.contains("&lt;b&gt;</b>&amp; so on"))
@@ -149,8 +175,8 @@ import Testing
     }
 
     @Test func longRunsKeepTheirExtremes() throws {
-        let folder = try TemporaryFolder()
-        let log = try MetricsLog(folder.file("metrics.jsonl"))
+        let folder = TemporaryFolder()
+        let log = try MetricsLog(folder.path("metrics.jsonl"))
         for number in 1...20_000 {
             try log.write(
                 .step(
@@ -158,15 +184,15 @@ import Testing
                         step: number, tokens: number, loss: number == 7777 ? 99 : 1, smoothedLoss: 1, gradientNorm: 1,
                         learningRate: 1, tokensPerSecond: 1, peakShare: nil, memory: 1, seconds: 1, skipped: 0)))
         }
-        let html = try RunReport(run: folder.path).html
+        let html = try RunReport(run: folder.root).html
         #expect(html.utf8.count < 400_000)
         // The spike reaches the top of its plot.
         #expect(html.contains(",12.0 "))
     }
 
     @Test func aFolderThatIsNoRunIsNamed() throws {
-        let folder = try TemporaryFolder()
-        #expect { try RunReport(run: folder.path) } throws: { "\($0)".contains("is no run's folder") }
+        let folder = TemporaryFolder()
+        #expect { try RunReport(run: folder.root) } throws: { "\($0)".contains("is no run's folder") }
     }
 }
 

@@ -1,3 +1,4 @@
+import GDNTestSupport
 import Foundation
 import GDNTraining
 import Testing
@@ -8,32 +9,37 @@ import Testing
     private let folder: TemporaryFolder
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = TemporaryFolder()
         try Data(
             """
-            run: {name: a, folder: "\(folder.file("runs"))", threads: 1}
+            run: {name: a, folder: "\(folder.path("runs"))", threads: 1}
             model: {preset: tiny, num_hidden_layers: 1, hidden_size: 32, num_heads: 2, head_dim: 16, vocab_size: 64}
             data: {task: recall, length: 32, batch: 4, recall_pairs: 4}
             optimizer: {lr: 1e-3}
             training: {steps: 60, accumulation: 2, eval_every: 20, eval_tokens: 64, log_every: 1}
             checkpoint: {every: 3, keep_last: 2}
             """.utf8
-        ).write(to: URL(fileURLWithPath: folder.file("recipe.yaml")))
+        ).write(to: URL(fileURLWithPath: folder.path("recipe.yaml")))
     }
 
-    private func start(_ arguments: [String], output: Pipe? = nil) throws -> Process {
+    private func start(_ arguments: [String], output: Any? = nil, error: Any? = nil, library: String? = nil) throws
+        -> Process
+    {
         let tests = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
         let process = Process()
         process.executableURL = tests.deletingLastPathComponent().appendingPathComponent("gdn")
         process.arguments = arguments
         process.standardOutput = output ?? FileHandle.nullDevice
-        process.standardError = output ?? FileHandle.nullDevice
+        process.standardError = error ?? output ?? FileHandle.nullDevice
+        if let library {
+            process.environment = ProcessInfo.processInfo.environment.merging(["GDN_BLAS": library]) { $1 }
+        }
         try process.run()
         return process
     }
 
     private func train(_ more: [String] = []) throws -> Process {
-        try start(["train", folder.file("recipe.yaml")] + more)
+        try start(["train", folder.path("recipe.yaml")] + more)
     }
 
     private func status(_ process: Process) -> Int32 {
@@ -43,7 +49,7 @@ import Testing
 
     private func waitForStep(_ step: Int, in run: String) throws {
         for _ in 0..<3000 {
-            let found = (try? MetricsLog.read(folder.file("runs/\(run)/metrics.jsonl")))?.records.map(\.step).max() ?? 0
+            let found = (try? MetricsLog.read(folder.path("runs/\(run)/metrics.jsonl")))?.records.map(\.step).max() ?? 0
             if found >= step { return }
             usleep(2000)
         }
@@ -51,7 +57,7 @@ import Testing
     }
 
     private func result(_ run: String) -> [Data?] {
-        ["model.safetensors", "optimizer-rank0.safetensors"].map { content(folder.file("runs/\(run)/latest/\($0)")) }
+        ["model.safetensors", "optimizer-rank0.safetensors"].map { content(folder.path("runs/\(run)/latest/\($0)")) }
     }
 
     @Test(arguments: [SIGINT, SIGTERM])
@@ -61,7 +67,7 @@ import Testing
         try waitForStep(7, in: "a")
         kill(process.processIdentifier, number)
         #expect(status(process) == 130)
-        let store = CheckpointStore(folder: folder.file("runs/a"))
+        let store = CheckpointStore(folder: folder.path("runs/a"))
         let step = try #require(try store.latestSound()?.step)
         #expect(step >= 7 && step < 60)
         #expect(try status(train(["--resume", "auto"])) == 0)
@@ -96,18 +102,83 @@ import Testing
         #expect(try status(train(["--model.num_v_heads", "3"])) == 2)
         #expect(try status(train(["--training.steps", "2"])) == 0)
         #expect(try status(train(["--training.steps", "2"])) == 1)
-        #expect(try status(start(["config", "validate", folder.file("recipe.yaml")])) == 0)
+        #expect(try status(start(["config", "validate", folder.path("recipe.yaml")])) == 0)
         #expect(try status(start(["config", "show", "/nowhere.yaml"])) == 2)
-        #expect(try status(start(["report", folder.file("runs/a")])) == 0)
-        #expect(content(folder.file("runs/a/report.html")) != nil)
-        #expect(try status(start(["report", folder.path])) == 1)
+        #expect(try status(start(["report", folder.path("runs/a")])) == 0)
+        #expect(content(folder.path("runs/a/report.html")) != nil)
+        #expect(try status(start(["report", folder.root])) == 1)
+    }
+
+    /// Runs a command to its end; returns its status and what it said on standard error, or on both.
+    private func outcome(_ arguments: [String], output: Any? = nil, library: String? = nil) throws -> (Int32, String) {
+        let pipe = Pipe()
+        let process = try start(arguments, output: output ?? pipe, error: pipe, library: library)
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        return (status(process), text)
+    }
+
+    /// A standard output that is full was once not noticed.
+    @Test func aFullStandardOutputIsAnError() throws {
+        let full = try #require(FileHandle(forWritingAtPath: "/dev/full"))
+        try Data(repeating: UInt8(ascii: "a"), count: 4000).write(to: URL(fileURLWithPath: folder.path("text")))
+        let text = ["--data.task", "text", "--data.train", folder.path("text"), "--model.vocab_size", "256"]
+        #expect(try status(train(text + ["--training.steps", "1"])) == 0)
+        let generate = ["generate", "--model", folder.path("runs/a/latest"), "--prompt", "a", "--max-tokens", "4"]
+        #expect(try outcome(generate).0 == 0)
+        for command in [generate, ["config", "keys"], ["doctor"], ["--help"], ["--version"]] {
+            let (status, message) = try outcome(command, output: full)
+            #expect(status == 1, "\(command)")
+            #expect(message.contains("standard output: write failed: No space left on device"), "\(command)")
+        }
+        // A training goes on to its end first.
+        let run = ["train", folder.path("recipe.yaml"), "--run.name", "full", "--training.steps", "5"]
+        let (status, message) = try outcome(run, output: full)
+        #expect(status == 1)
+        #expect(message.contains("standard output: write failed"))
+        #expect(try CheckpointStore(folder: folder.path("runs/full")).latestSound()?.step == 5)
+    }
+
+    /// As with `head`: no message, the status a shell gives to what SIGPIPE ends. A training keeps what it has.
+    @Test func aClosedPipeEndsQuietly() throws {
+        let gone = Pipe()
+        try gone.fileHandleForReading.close()
+        let (keys, message) = try outcome(["config", "keys"], output: gone)
+        #expect(keys == 141 || keys == SIGPIPE)
+        #expect(message.isEmpty)
+
+        let (read, said) = (Pipe(), Pipe())
+        let arguments = ["train", folder.path("recipe.yaml"), "--training.steps", "100000"]
+        let training = try start(arguments, output: read, error: said)
+        try waitForStep(2, in: "a")
+        try read.fileHandleForReading.close()
+        let note = said.fileHandleForReading.readDataToEndOfFile()
+        #expect(status(training) == 141)
+        #expect(note.isEmpty)
+        let step = try #require(try CheckpointStore(folder: folder.path("runs/a")).latestSound()?.step)
+        #expect(step >= 2 && step < 100_000)
+    }
+
+    @Test func theVersionIsToldAndMisuseIsExplained() throws {
+        #expect(try outcome(["--version"]) == (0, gatedDeltaNetVersion + "\n"))
+        #expect(try status(train(["--training.steps", "1"])) == 0)
+        let model = folder.path("runs/a/latest")
+        let (status, message) = try outcome(["generate", "--model", model, "--prompt", "a"])
+        #expect(status == 1)
+        #expect(message.contains("was trained on the recall task: it has no tokenizer"))
+        let train = ["train", folder.path("recipe.yaml"), "--run.name", "b"]
+        let (refused, reason) = try outcome(train, library: "onednnn")
+        #expect(refused == 1)
+        #expect(reason.contains("GDN_BLAS is onednnn") && reason.contains("automatic, oneDNN, openBLAS, builtIn"))
+        let (healthy, report) = try outcome(["doctor"], library: "onednnn")
+        #expect(healthy == 0)
+        #expect(report.contains("GDN_BLAS is onednnn"))
     }
 
     @Test func aSecondProcessIsRefused() throws {
         let first = try train(["--training.steps", "100000"])
         try waitForStep(1, in: "a")
         let pipe = Pipe()
-        let second = try start(["train", folder.file("recipe.yaml"), "--resume", "auto"], output: pipe)
+        let second = try start(["train", folder.path("recipe.yaml"), "--resume", "auto"], output: pipe)
         let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         #expect(status(second) == 1)
         #expect(text.contains("another process (process \(first.processIdentifier))"))

@@ -1,3 +1,5 @@
+import GDNTestSupport
+import GDNFormats
 import Foundation
 import GDNAutograd
 import GDNData
@@ -20,7 +22,8 @@ private final class SmallRun: TrainingMonitor {
     ///   - resume: a checkpoint folder and which parts of it to take
     init(
         _ fixture: TextFixture, into folder: String, steps: Int = 24, seed: UInt64 = 1, accumulation: Int = 2,
-        resume: (folder: String, parts: Set<StatePart>)? = nil, poison: Set<Int32> = [], limit: Int = 10
+        resume: (folder: String, parts: Set<StatePart>)? = nil, poison: Set<Int32> = [], limit: Int = 10,
+        evaluationFailsAt: Int? = nil
     ) throws {
         model = try BigramModel(seed: seed)
         model.poison = poison
@@ -45,7 +48,8 @@ private final class SmallRun: TrainingMonitor {
         var components = Trainer.Components(step: TrainingStep(model: model, optimizer: optimizer), source: source)
         // Lowest at step 8, so that later evaluations are best only for who has forgotten it.
         components.evaluate = { step in
-            [EvaluationRecord(step: step, length: 32, tokens: 1, loss: step == 8 ? 1 : 2 + 1 / Double(step))]
+            if step == evaluationFailsAt { throw TrainingError("no evaluation at step \(step)") }
+            return [EvaluationRecord(step: step, length: 32, tokens: 1, loss: step == 8 ? 1 : 2 + 1 / Double(step))]
         }
         components.sample = { step, random in [.sample(step: step, prompt: "", text: "\(random.next())")] }
         components.stop = stop
@@ -116,22 +120,22 @@ private final class SmallRun: TrainingMonitor {
 
     /// Steps 1…k, stored; then objects of a new process, with other fresh weights, take `parts` and go on.
     private func inTwo(_ fixture: TextFixture, at k: Int, parts: Set<StatePart>) throws -> [String] {
-        let folder = try TemporaryFolder()
-        let first = try SmallRun(fixture, into: folder.path, poison: Self.poison)
+        let folder = TemporaryFolder()
+        let first = try SmallRun(fixture, into: folder.root, poison: Self.poison)
         first.stopAfter = k
         #expect(try first.trainer.run() == .interrupted)
         #expect(first.trainer.state.step == k)
-        let path = CheckpointStore(folder: folder.path).path(step: k)
+        let path = CheckpointStore(folder: folder.root).path(step: k)
         let second = try SmallRun(
-            fixture, into: folder.path, seed: 99, resume: (path, parts), poison: Self.poison)
+            fixture, into: folder.root, seed: 99, resume: (path, parts), poison: Self.poison)
         #expect(try second.trainer.run() == .finished)
         return first.records + (try second.fingerprint())
     }
 
     @Test func theFixtureExercisesWhatItClaims() throws {
         let fixture = try TextFixture()
-        let folder = try TemporaryFolder()
-        let run = try straight(fixture, folder.path)
+        let folder = TemporaryFolder()
+        let run = try straight(fixture, folder.root)
         #expect(run.trainer.state.data.epoch >= 1)
         #expect(run.trainer.state.counters.skipped > 0)
         #expect(run.trainer.state.updates < 24)
@@ -142,8 +146,8 @@ private final class SmallRun: TrainingMonitor {
     @Test(arguments: [1, 5, 9, 13, 20])
     func resumingIsBitExact(k: Int) throws {
         let fixture = try TextFixture()
-        let folder = try TemporaryFolder()
-        let expected = try straight(fixture, folder.path).fingerprint()
+        let folder = TemporaryFolder()
+        let expected = try straight(fixture, folder.root).fingerprint()
         let found = try inTwo(fixture, at: k, parts: Set(StatePart.allCases))
         #expect(found == expected)
     }
@@ -152,16 +156,16 @@ private final class SmallRun: TrainingMonitor {
     @Test(arguments: StatePart.allCases)
     func leavingOutAnyPartOfTheStateIsNoticed(part: StatePart) throws {
         let fixture = try TextFixture()
-        let folder = try TemporaryFolder()
-        let expected = try straight(fixture, folder.path).fingerprint()
+        let folder = TemporaryFolder()
+        let expected = try straight(fixture, folder.root).fingerprint()
         let found = try inTwo(fixture, at: 13, parts: Set(StatePart.allCases).subtracting([part]))
         #expect(found != expected)
     }
 
     @Test func aStopInsideAnAccumulationWindowFinishesTheWindow() throws {
         let fixture = try TextFixture()
-        let folder = try TemporaryFolder()
-        let run = try SmallRun(fixture, into: folder.path, accumulation: 3)
+        let folder = TemporaryFolder()
+        let run = try SmallRun(fixture, into: folder.root, accumulation: 3)
         var forwards = 0
         run.model.willRun = {
             forwards += 1
@@ -174,10 +178,20 @@ private final class SmallRun: TrainingMonitor {
         #expect(run.savedSteps == [3])
     }
 
+    /// The last step's work once was lost when the evaluation behind it failed.
+    @Test func aFailingLastEvaluationLosesNothing() throws {
+        let fixture = try TextFixture()
+        let folder = TemporaryFolder()
+        let run = try SmallRun(fixture, into: folder.root, evaluationFailsAt: 24)
+        #expect(throws: TrainingError("no evaluation at step 24")) { try run.trainer.run() }
+        #expect(run.savedSteps == [4, 8, 24])
+        #expect(try TrainingCheckpoint.state(CheckpointStore(folder: folder.root).path(step: 24)).step == 24)
+    }
+
     @Test func aStopBeforeTheFirstStepWritesNothing() throws {
         let fixture = try TextFixture()
-        let folder = try TemporaryFolder()
-        let run = try SmallRun(fixture, into: folder.path)
+        let folder = TemporaryFolder()
+        let run = try SmallRun(fixture, into: folder.root)
         run.stop.request()
         #expect(try run.trainer.run() == .interrupted)
         #expect(run.savedSteps.isEmpty)
@@ -185,9 +199,9 @@ private final class SmallRun: TrainingMonitor {
 
     @Test func stepsWithoutAFiniteGradientChangeNothingAndStopTheRunAtTheLimit() throws {
         let fixture = try TextFixture()
-        let folder = try TemporaryFolder()
+        let folder = TemporaryFolder()
         let all = Set((0..<256).map(Int32.init))
-        let run = try SmallRun(fixture, into: folder.path, poison: all, limit: 3)
+        let run = try SmallRun(fixture, into: folder.root, poison: all, limit: 3)
         let before = run.model.parameters.map { $0.value.floatArray() }
         #expect { try run.trainer.run() } throws: { error in
             error is TrainingError && "\(error)".contains("step 3: no finite gradient in 3 steps in a row")
@@ -263,10 +277,10 @@ private final class SmallRun: TrainingMonitor {
 
     @Test func aCheckpointOfAnotherModelIsRefused() throws {
         let fixture = try TextFixture()
-        let folder = try TemporaryFolder()
-        let run = try SmallRun(fixture, into: folder.path, steps: 1)
+        let folder = TemporaryFolder()
+        let run = try SmallRun(fixture, into: folder.root, steps: 1)
         _ = try run.trainer.run()
-        let path = CheckpointStore(folder: folder.path).path(step: 1)
+        let path = CheckpointStore(folder: folder.root).path(step: 1)
         let backend = run.model.backend
         let other = [Parameter("norm.weight", try backend.zeros([9]), decays: false)]
         let optimizer = try Optimizer(other, on: backend, configuration: AdamWConfiguration(), clip: nil)
@@ -279,7 +293,7 @@ private final class SmallRun: TrainingMonitor {
 }
 
 @Suite(.serialized) struct SignalTests {
-    @Test(arguments: [SIGINT, SIGTERM])
+    @Test(arguments: [SIGINT, SIGTERM, SIGPIPE])
     func aSignalBecomesAStopRequest(number: Int32) async throws {
         let stop = StopRequest(onSignals: true)
         #expect(!stop.isRequested)

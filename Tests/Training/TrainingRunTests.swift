@@ -1,4 +1,6 @@
+import GDNTestSupport
 import Foundation
+import GDNAutograd
 import GDNCPUBackend
 import GDNFormats
 import GDNModels
@@ -10,17 +12,17 @@ import Testing
     private let folder: TemporaryFolder
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = TemporaryFolder()
         let words = ["the gate", "forgets", "what", "the rule", "writes", "\n"]
         let text = (0..<3000).map { words[($0 * $0 + $0 / 7) % words.count] }.joined(separator: " ")
-        try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file("text.txt")))
+        try Data(text.utf8).write(to: URL(fileURLWithPath: folder.path("text.txt")))
     }
 
     private func recipe(_ overrides: [(String, String)] = []) throws -> Recipe {
         let text = """
-            run: {name: small, folder: "\(folder.file("runs"))", threads: 2, seed: 3}
+            run: {name: small, folder: "\(folder.path("runs"))", threads: 2, seed: 3}
             model: {preset: tiny, num_hidden_layers: 1, hidden_size: 32, num_heads: 2, head_dim: 16, intermediate_size: 64}
-            data: {train: "\(folder.file("text.txt"))", length: 32, batch: 4}
+            data: {train: "\(folder.path("text.txt"))", length: 32, batch: 4}
             optimizer: {lr: 3e-3}
             schedule: {warmup_tokens: 256}
             training: {steps: 12, accumulation: 2, eval_every: 4, eval_lengths: [32, 64], eval_tokens: 256, log_every: 1,
@@ -43,7 +45,7 @@ import Testing
         return (try run.run(stop: stop), text)
     }
 
-    private var runFolder: String { folder.file("runs/small") }
+    private var runFolder: String { folder.path("runs/small") }
 
     /// Metrics without what depends on the clock.
     private func metrics() throws -> [MetricsRecord] {
@@ -160,10 +162,64 @@ import Testing
         let options = TrainingOptions(initFrom: runFolder + "/latest")
         let tuned = try recipe([("run.name", "tuned"), ("training.steps", "1"), ("optimizer.lr", "1e-12")])
         #expect(try run(tuned, options).text.contains("weights from"))
-        let after = try SafetensorsFile(folder.file("runs/tuned/latest/model.safetensors"))
+        let after = try SafetensorsFile(folder.path("runs/tuned/latest/model.safetensors"))
         let moved = zip(weights, try after.floats(of: "model.embeddings.weight")).map { abs($0 - $1) }.max() ?? 1
         #expect(moved < 1e-9)
-        #expect(try TrainingCheckpoint.state(folder.file("runs/tuned/latest")).step == 1)
+        #expect(try TrainingCheckpoint.state(folder.path("runs/tuned/latest")).step == 1)
+    }
+
+    /// Damaged weights once gave a model that ran.
+    @Test func damagedWeightsAreNamedAndRefused() throws {
+        _ = try run(recipe([("training.steps", "1")]))
+        let (latest, cpu) = (runFolder + "/latest", Backend.cpu(CPUBackend(threads: 1)))
+        let path = latest + "/model.safetensors"
+        let good = try #require(content(path))
+        func load(_ bytes: Data) throws {
+            try bytes.write(to: URL(fileURLWithPath: path))
+            _ = try ModelFolder.load(latest, backend: cpu)
+        }
+        try load(good)
+        var flipped = good
+        flipped[good.count - 100] ^= 4
+        #expect { try load(flipped) } throws: { "\($0)".contains("latest/model.safetensors: has checksum") }
+        let options = TrainingOptions(initFrom: latest)
+        #expect { try run(recipe([("run.name", "tuned")]), options) } throws: { error in
+            error is CheckpointError && "\(error)".contains("latest/model.safetensors: has checksum")
+        }
+        #expect { try load(good.dropLast(64)) } throws: { error in
+            "\(error)".contains("latest/model.safetensors: has \(good.count - 64) bytes")
+        }
+        // Other files of the checkpoint are of no concern to a model, but its configuration is.
+        try load(good)
+        try Data().write(to: URL(fileURLWithPath: latest + "/optimizer-rank0.safetensors"))
+        try load(good)
+        let configuration = try #require(content(latest + "/config.json"))
+        try (configuration + Data(" ".utf8)).write(to: URL(fileURLWithPath: latest + "/config.json"))
+        #expect { try load(good) } throws: { "\($0)".contains("latest/config.json: has") }
+        try configuration.write(to: URL(fileURLWithPath: latest + "/config.json"))
+
+        let manifest = latest + "/manifest.json"
+        let text = try #require(content(manifest))
+        try text.dropLast(40).write(to: URL(fileURLWithPath: manifest))
+        #expect { try load(good) } throws: { "\($0)".contains("latest/manifest.json: is damaged") }
+        // Folders from elsewhere have no manifest, or one that says nothing of this.
+        try Data("{\"name\": \"x\"}".utf8).write(to: URL(fileURLWithPath: manifest))
+        try load(flipped)
+        try FileManager.default.removeItem(atPath: manifest)
+        try load(flipped)
+    }
+
+    /// Progress that cannot be written is told of at the end; the run is whole.
+    @Test func aFullDiskBehindStandardOutputCostsNoStep() throws {
+        var lines = 0
+        let console = Console(isTerminal: false) { _ in
+            lines += 1
+            if lines > 4 { throw FormatError.system("write", file: "standard output", ENOSPC) }
+        }
+        let run = try TrainingRun(recipe: recipe(), options: TrainingOptions(), console: console)
+        #expect { try run.run(stop: StopRequest()) } throws: { "\($0)".contains("standard output: write failed") }
+        #expect(lines == 5)
+        #expect(try CheckpointStore(folder: runFolder).latestSound()?.step == 12)
     }
 
     @Test func recallIsTrainedAndItsAnswersAreCounted() throws {
@@ -189,7 +245,7 @@ import Testing
         #expect(text.contains("(\(model.parameterCount))"))
         #expect(text.contains("12 steps of 256 tokens"))
         #expect(text.contains("weights, gradients, moments"))
-        #expect(!FileManager.default.fileExists(atPath: folder.file("runs")))
+        #expect(!FileManager.default.fileExists(atPath: folder.path("runs")))
     }
 
     @Test(arguments: ModelConfiguration.presetNames.filter { !$0.contains("1.3b") && !$0.contains("340m") } + ["bare"])
@@ -232,11 +288,23 @@ import Testing
             "do not fit 32 tokens"
         ),
         ([("run.folder", "/proc/nowhere")], "/proc/nowhere"),
+        (
+            [("training.eval_lengths", "[32, 1_000_000]")],
+            "training.eval_lengths: cannot evaluate at 1000000: the held-out data have"
+        ),
+        (
+            [
+                ("data.task", "recall"), ("training.sample_every", "0"), ("data.recall_pairs", "4"),
+                ("training.eval_lengths", "[32, 8]"),
+            ], "training.eval_lengths: cannot evaluate at 8: 4 pairs and 4 queries do not fit 8 tokens"
+        ),
     ])
     func whatCannotWorkIsSaidInOneSentence(overrides: [(String, String)], message: String) throws {
         #expect { try run(recipe(overrides)) } throws: { error in
             "\(error)".contains(message) && !"\(error)".contains("\n")
         }
+        // Said before any training.
+        #expect(content(runFolder + "/metrics.jsonl") == nil)
     }
 
     @Test func modelKeysOfTheRecipeAreThoseOfTheConfiguration() {

@@ -52,6 +52,15 @@ package struct OperationCase: Sendable {
                 draw: { _ in 0 })
         }
 
+        /// The argument's tensor on a device: int32 where it is integers, else of `dtype`.
+        package func tensor(_ array: ReferenceArray<Float>, on backend: Backend, _ dtype: DType = .float32) throws
+            -> Tensor
+        {
+            self.dtype == .int32
+                ? try backend.upload(array.values.map { Int32($0) }, shape)
+                : try backend.upload(array.values, shape, dtype)
+        }
+
         /// A copy with other properties.
         package func with(differentiable: Bool? = nil, alwaysFloat32: Bool? = nil, isGate: Bool? = nil) -> Input {
             var copy = self

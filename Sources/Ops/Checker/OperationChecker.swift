@@ -22,14 +22,11 @@ package struct OperationChecker {
     package let backend: Backend
     /// Element type of the inputs.
     package let dtype: DType
-    /// Puts elements on the backend's device.
-    let transfer: any TensorTransfer
 
     /// A checker for a backend.
     package init(_ backend: Backend, dtype: DType = .float32) {
         self.backend = backend
         self.dtype = dtype
-        transfer = BackendTransfer(backend: backend)
     }
 
     /// Checks one case: a row for every output and gradient, one for determinism, and one for the bytes around
@@ -107,9 +104,9 @@ package struct OperationChecker {
     private func evaluate(_ operationCase: OperationCase, _ inputs: [ReferenceArray<Float>]) throws -> Evaluation {
         let tape = Tape(backend)
         let variables = try zip(operationCase.inputs, inputs).map { input, array in
-            let elementType = input.dtype == .float32 && !input.alwaysFloat32 ? dtype : input.dtype
-            let tensor = try transfer.upload(array.values, input.shape, elementType)
-            return Variable(tensor, requiresGradient: input.differentiable)
+            let elementType = input.alwaysFloat32 ? .float32 : dtype
+            return Variable(
+                try input.tensor(array, on: backend, elementType), requiresGradient: input.differentiable)
         }
         let outputs = try operationCase.run(tape, variables)
         var random = Random(seed: stableHash(operationCase.identifier) ^ 0x5eed)
@@ -118,10 +115,10 @@ package struct OperationChecker {
             let values = (0..<output.shape.count).map { _ in Float(random.normal()) }
             return ReferenceArray<Float>(output.shape.dims, values.map { rounds ? BFloat16($0).float : $0 })
         }
-        let results = try outputs.map { try transfer.download($0.value) }
+        let results = try outputs.map { try backend.download($0.value) }
         try tape.backward(
-            outputs, gradients: zip(outputs, upstream).map { try transfer.upload($1.values, $0.shape, $0.value.dtype) })
-        let gradients = try variables.map { try $0.gradient.map(transfer.download) }
+            outputs, gradients: zip(outputs, upstream).map { try backend.upload($1.values, $0.shape, $0.value.dtype) })
+        let gradients = try variables.map { try $0.gradient.map(backend.download) }
         return Evaluation(
             outputs: results, gradients: gradients, upstream: upstream.map { $0.converted(Double.self) })
     }

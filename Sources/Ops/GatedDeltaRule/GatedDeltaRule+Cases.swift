@@ -23,6 +23,7 @@ enum GatedDeltaRuleCases {
         Options("minus_80", T: 150, H: 1, K: 16, V: 16, decay: .sometimesMinus80, state: true),
         Options("negative_eigenvalues", T: 130, H: 2, K: 32, V: 32, maximalBeta: 2),
         Options("zero_write_strength", T: 80, H: 1, K: 16, V: 16, maximalBeta: 0),
+        Options("negative_write_strength", T: 80, H: 1, K: 16, V: 16, minimalBeta: -1, state: true),
         Options("plain_delta_rule", T: 100, H: 2, K: 16, V: 16, decay: .none, state: true),
         Options("packed", T: 130, H: 2, K: 16, V: 16, boundaries: [0, 1, 65, 66, 130]),
         Options("packed_state", T: 140, H: 1, HV: 2, K: 16, V: 32, boundaries: [0, 5, 6, 70, 140], state: true),
@@ -67,6 +68,7 @@ enum GatedDeltaRuleCases {
         var K: Int
         var V: Int
         var decay: Decay
+        var minimalBeta: Double
         var maximalBeta: Double
         var hasBeta: Bool
         var boundaries: [Int]?
@@ -77,11 +79,12 @@ enum GatedDeltaRuleCases {
 
         init(
             _ name: String, B: Int = 1, T: Int, H: Int = 2, HV: Int? = nil, K: Int, V: Int, decay: Decay = .ordinary,
-            maximalBeta: Double = 1, hasBeta: Bool = true, boundaries: [Int]? = nil, state: Bool = false,
+            minimalBeta: Double = 0, maximalBeta: Double = 1, hasBeta: Bool = true, boundaries: [Int]? = nil,
+            state: Bool = false,
             erases: Bool = true, keys: Keys = .independent, tiny: Bool = false
         ) {
             (self.name, self.B, self.T, self.H, self.HV, self.K, self.V) = (name, B, T, H, HV ?? H, K, V)
-            (self.decay, self.maximalBeta, self.hasBeta) = (decay, maximalBeta, hasBeta)
+            (self.decay, self.minimalBeta, self.maximalBeta, self.hasBeta) = (decay, minimalBeta, maximalBeta, hasBeta)
             (self.boundaries, self.state, self.erases) = (boundaries, state, erases)
             (self.keys, self.tiny) = (keys, tiny)
         }
@@ -135,7 +138,7 @@ enum GatedDeltaRuleCases {
         ]
         if o.decay != .none { inputs.append(decay(o.decay, [o.B, o.T, o.HV])) }
         if o.hasBeta {
-            let (low, high) = o.keys != .independent ? (1.9, 1.99) : (0, o.maximalBeta)
+            let (low, high) = o.keys != .independent ? (1.9, 1.99) : (o.minimalBeta, o.maximalBeta)
             inputs.append(
                 OperationCase.Input(
                     name: "beta", shape: [o.B, o.T, o.HV], alwaysFloat32: true, isGate: true,

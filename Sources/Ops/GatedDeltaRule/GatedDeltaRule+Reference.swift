@@ -2,7 +2,7 @@
 ///
 ///     S ← α_t S;   e = v_t − Sᵀk_t;   u = β_t e;   S ← S + k_t uᵀ;   o_t = K^−½ Sᵀq_t
 ///
-/// Without erasing e_t = v_t: gated linear attention.
+/// Without erasing e_t = v_t: gated linear attention. A negative β_t counts as 0, and its gradient is that at 0.
 /// The oracle every other form is compared with: no chunks, no tricks.
 /// Inputs in order: q, k [B, T, H, K], v [B, T, HV, V], and those that are there of log α [B, T, HV], β [B, T, HV],
 /// initial state [N, HV, K, V], boundaries of packed sequences [N + 1]. Outputs o and the final state.
@@ -93,7 +93,11 @@ private struct DeltaRuleReferenceArguments<S: ReferenceScalar> {
     func keyOffset(_ token: Int, _ head: Int) -> Int { (token * H + head / (HV / H)) * K }
     func valueOffset(_ token: Int, _ head: Int) -> Int { (token * HV + head) * V }
     func alpha(_ token: Int, _ head: Int) -> S { logDecay.map { S.exponential($0[token * HV + head]) } ?? 1 }
-    func strength(_ token: Int, _ head: Int) -> S { beta.map { $0[token * HV + head] } ?? 1 }
+    func strength(_ token: Int, _ head: Int) -> S {
+        guard let beta else { return 1 }
+        let strength = beta[token * HV + head]
+        return strength < 0 ? 0 : strength
+    }
 
     /// o_t = K^−½ Sᵀq_t
     func read(_ run: DeltaRuleReferenceRun<S>, _ sequence: Int, _ head: Int, into output: inout [S]) {

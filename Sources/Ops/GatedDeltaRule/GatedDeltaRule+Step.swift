@@ -9,7 +9,7 @@ extension Backend {
     /// - Parameters:
     ///   - q: [B, 1, H, K];  k: [B, 1, H, K];  v: [B, 1, HV, V]
     ///   - logDecay: log α ≤ 0, [B, 1, HV], float32; no decay when nil
-    ///   - beta: [B, 1, HV], float32; 1 when nil
+    ///   - beta: [B, 1, HV], float32, in [0, 2], below counts as 0; 1 when nil
     ///   - state: [B, HV, K, V], float32; written to, so it must belong to the caller alone
     ///   - scale: factor of the outputs, K^−½ when nil
     ///   - erases: false: u = β v, gated linear attention; CPU only

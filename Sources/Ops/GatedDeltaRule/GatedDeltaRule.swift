@@ -10,7 +10,8 @@ extension Tape {
     ///   - q: queries [B, T, H, K];  k: keys [B, T, H, K], of unit length where β may reach 2
     ///   - v: values [B, T, HV, V], HV a multiple of H: value head i uses key head i / (HV / H)
     ///   - logDecay: log α ≤ 0, [B, T, HV], float32; no decay (the plain delta rule) when nil
-    ///   - beta: write strength in (0, 2), [B, T, HV], float32; 1 when nil
+    ///   - beta: write strength in [0, 2], [B, T, HV], float32; 1 when nil. Below 0 it counts as 0 on every device, and the
+    ///     gradient is that at 0; above 2 the state may grow without bound
     ///   - initialState: [N, HV, K, V], float32, one a sequence (N = B unless packed); zeros when nil
     ///   - sequences: boundaries of packed sequences, int32 [N + 1] increasing from 0 to T, with B = 1; each has its
     ///     own state

@@ -36,6 +36,26 @@ GDN_INLINE backward_plan make_plan(const gdn_delta_shape *shape, long time) {
     return p;
 }
 
+/// Where one task works; `rest` is behind all of it.
+typedef struct {
+    chunk_keys keys;
+    chunk_gates gates;
+    head_values values;
+    gradient_space space;
+    float *dq, *dk;  // [C, K]
+    float *rest;
+} workspace;
+
+GDN_INLINE void take_workspace(workspace *w, const backward_plan *p, float *scratch) {
+    w->keys = take_keys(&scratch, p->keys);
+    take_gates(&w->gates, &scratch, p->keys);
+    w->values = take_values(&scratch, p->values);
+    w->space = take_gradients(&scratch, p->keys, p->values);
+    w->dq = take(&scratch, CHUNK * p->keys);
+    w->dk = take(&scratch, CHUNK * p->keys);
+    w->rest = scratch;
+}
+
 GDN_INLINE long tokens_in(long chunk, long time) { return time - chunk * CHUNK < CHUNK ? time - chunk * CHUNK : CHUNK; }
 
 GDN_INLINE void read_keys(chunk_keys *keys, const backward_plan *p, const gdn_delta_shape *shape,
@@ -52,39 +72,40 @@ GDN_INLINE void read_gates(chunk_gates *gates, const chunk_keys *keys, const gdn
 }
 
 // Value columns of `panel_count` panels of one value head: back through one chunk.
-GDN_INLINE void scan_chunk(const backward_plan *p, const gdn_delta_shape *shape, const chunk_gates *gates,
-                           const head_values *values, const scan_result *result, float *d_states, const float *errors,
+GDN_INLINE void scan_chunk(const backward_plan *p, const gdn_delta_shape *shape, const workspace *w,
+                           const scan_result *result, float *d_states, const float *errors,
                            const gdn_delta_gradients *d, long chunk, long member, long first, long panel_count,
                            long count) {
     long at = chunk * CHUNK * p->value_stride + member * shape->value_dim, rows = round_up(count, TILE);
     for (long panel = first; panel < first + panel_count; panel++) {
         long column = panel * PANEL;
-        load_values(values, d->output ? d->output + at : NULL, errors, gates->beta, panel, p->value_stride, count,
+        load_values(&w->values, d->output ? d->output + at : NULL, errors, w->gates.beta, panel, p->value_stride, count,
                     shape->value_dim);
-        scan_panel(gates, values, result, d_states + column * p->keys, errors, panel, p->keys, p->values, rows);
+        scan_panel(&w->gates, &w->values, result, d_states + column * p->keys, errors, panel, p->keys, p->values, rows);
         scatter_panel(d->v + at + column, result->d_value + column * CHUNK, p->value_stride, count,
                       shape->value_dim - column);
     }
 }
 
 // dQ, dK (added to those of earlier members), dg and dβ of one chunk of one value head.
-GDN_INLINE void gradients_of_chunk(const backward_plan *p, const gdn_delta_shape *shape, const chunk_keys *keys,
-                                   const chunk_gates *gates, const head_values *values, const scan_result *scan,
-                                   const gradient_space *space, const float *state, const gdn_delta_gradients *d,
-                                   float *dq, float *dk, long chunk, long member, long count) {
+GDN_INLINE void gradients_of_chunk(const backward_plan *p, const gdn_delta_shape *shape, const workspace *w,
+                                   const scan_result *scan, const float *state, const gdn_delta_gradients *d,
+                                   long chunk, long member, long count) {
+    const gradient_space *space = &w->space;
     long at = chunk * CHUNK * shape->value_heads + member, rows = round_up(count, TILE);
     float db[CHUNK];
-    scale_rows(space->scaled_writes, values->writes, gates->rho, 1, rows, p->values);
-    transpose_panels(space->writes_transposed, values->writes, CHUNK, p->values);
-    lower_product(space->d_read, values->d_output, space->writes_transposed, rows, p->values);
+    scale_rows(space->scaled_writes, w->values.writes, w->gates.rho, 1, rows, p->values);
+    transpose_panels(space->writes_transposed, w->values.writes, CHUNK, p->values);
+    lower_product(space->d_read, w->values.d_output, space->writes_transposed, rows, p->values);
     if (shape->erases)
         lower_product(space->d_erase, scan->d_value, space->writes_transposed, rows, p->values);
     else
         memset(space->d_erase, 0, sizeof(float) * CHUNK * CHUNK);
-    score_gradients(gates, space, shape->scale, rows, db);
+    score_gradients(&w->gates, space, shape->scale, rows, db);
     for (long panel = 0; panel < p->keys / PANEL; panel++)
-        key_gradients(keys, gates, values, scan, space, state, dq, dk, panel, p->values, shape, rows, member == 0);
-    gate_gradients(gates, scan, space, state, p->keys, p->values, db, count, shape->value_heads,
+        key_gradients(&w->keys, &w->gates, &w->values, scan, space, state, w->dq, w->dk, panel, p->values, shape, rows,
+                      member == 0);
+    gate_gradients(&w->gates, scan, space, state, p->keys, p->values, db, count, shape->value_heads,
                    d->log_decay ? d->log_decay + at : NULL, d->beta ? d->beta + at : NULL);
 }
 
@@ -124,20 +145,17 @@ GDN_CLONES
 void gdn_delta_backward(const gdn_delta_shape *shape, long time, const gdn_delta_inputs *in, const float *saved_errors,
                         const float *saved_states, const gdn_delta_gradients *d, float *scratch) {
     backward_plan p = make_plan(shape, time);
-    chunk_keys keys = take_keys(&scratch, p.keys);
-    chunk_gates gates;
-    take_gates(&gates, &scratch, p.keys);
-    head_values values = take_values(&scratch, p.values);
-    gradient_space space = take_gradients(&scratch, p.keys, p.values);
-    scan_result scan = take_scan_result(&scratch, p.keys, p.values);
-    float *dq = take(&scratch, CHUNK * p.keys), *dk = take(&scratch, CHUNK * p.keys);
+    workspace w;
+    take_workspace(&w, &p, scratch);
+    float *d_states = w.rest;
+    scan_result scan = take_scan_result(&d_states, p.keys, p.values);
     long state_size = p.keys * p.values, panels = p.values / PANEL;
 
     for (long member = 0; member < p.group; member++)
-        read_final(scratch + member * state_size, &p, shape, d, member, 0, panels);
+        read_final(d_states + member * state_size, &p, shape, d, member, 0, panels);
     for (long n = p.chunks - 1; n >= 0; n--) {
         long count = tokens_in(n, time), key_at = n * CHUNK * p.key_stride, value_at = n * CHUNK * p.value_stride;
-        read_keys(&keys, &p, shape, in, n, count);
+        read_keys(&w.keys, &p, shape, in, n, count);
         prefetch_rows(d->q + key_at, p.key_stride, count, shape->key_dim);
         prefetch_rows(d->k + key_at, p.key_stride, count, shape->key_dim);
         if (n > 0) {
@@ -148,19 +166,18 @@ void gdn_delta_backward(const gdn_delta_shape *shape, long time, const gdn_delta
             const float *errors = saved_errors + (member * p.chunks + n) * CHUNK * p.values;
             const float *state = saved_states + (member * p.chunks + n) * state_size;
             long value = value_at + member * shape->value_dim;
-            read_gates(&gates, &keys, shape, in, n, member, count);
+            read_gates(&w.gates, &w.keys, shape, in, n, member, count);
             prefetch_rows(d->v + value, p.value_stride, count, shape->value_dim);
             if (d->output && n > 0)
                 prefetch_rows(d->output + value - CHUNK * p.value_stride, p.value_stride, CHUNK, shape->value_dim);
-            scan_chunk(&p, shape, &gates, &values, &scan, scratch + member * state_size, errors, d, n, member, 0,
-                       panels, count);
-            gradients_of_chunk(&p, shape, &keys, &gates, &values, &scan, &space, state, d, dq, dk, n, member, count);
+            scan_chunk(&p, shape, &w, &scan, d_states + member * state_size, errors, d, n, member, 0, panels, count);
+            gradients_of_chunk(&p, shape, &w, &scan, state, d, n, member, count);
         }
-        scatter(d->q + key_at, dq, p.key_stride, count, CHUNK, shape->key_dim);
-        scatter(d->k + key_at, dk, p.key_stride, count, CHUNK, shape->key_dim);
+        scatter(d->q + key_at, w.dq, p.key_stride, count, CHUNK, shape->key_dim);
+        scatter(d->k + key_at, w.dk, p.key_stride, count, CHUNK, shape->key_dim);
     }
     for (long member = 0; member < p.group; member++)
-        write_initial(scratch + member * state_size, &p, shape, d, member, 0, panels);
+        write_initial(d_states + member * state_size, &p, shape, d, member, 0, panels);
 }
 
 GDN_CLONES
@@ -168,20 +185,18 @@ void gdn_delta_backward_scan(const gdn_delta_shape *shape, long time, long membe
                              const gdn_delta_inputs *in, const float *saved_errors, const gdn_delta_gradients *d,
                              float *scans, float *scratch) {
     backward_plan p = make_plan(shape, time);
-    chunk_keys keys = take_keys(&scratch, p.keys);
-    chunk_gates gates;
-    take_gates(&gates, &scratch, p.keys);
-    head_values values = take_values(&scratch, p.values);
-    float *d_states = scratch;
+    workspace w;
+    take_workspace(&w, &p, scratch);
+    float *d_states = w.rest;
     read_final(d_states, &p, shape, d, member, first_panel, panel_count);
     for (long n = p.chunks - 1; n >= 0; n--) {
         long count = tokens_in(n, time);
         float *place = scans + (member * p.chunks + n) * scan_result_floats(p.keys, p.values);
         scan_result scan = take_scan_result(&place, p.keys, p.values);
-        read_keys(&keys, &p, shape, in, n, count);
-        read_gates(&gates, &keys, shape, in, n, member, count);
+        read_keys(&w.keys, &p, shape, in, n, count);
+        read_gates(&w.gates, &w.keys, shape, in, n, member, count);
         const float *errors = saved_errors + (member * p.chunks + n) * CHUNK * p.values;
-        scan_chunk(&p, shape, &gates, &values, &scan, d_states, errors, d, n, member, first_panel, panel_count, count);
+        scan_chunk(&p, shape, &w, &scan, d_states, errors, d, n, member, first_panel, panel_count, count);
     }
     write_initial(d_states, &p, shape, d, member, first_panel, panel_count);
 }
@@ -191,27 +206,22 @@ void gdn_delta_backward_chunk(const gdn_delta_shape *shape, long time, long chun
                               const float *saved_errors, const float *saved_states, const gdn_delta_gradients *d,
                               float *scans, float *scratch) {
     backward_plan p = make_plan(shape, time);
-    chunk_keys keys = take_keys(&scratch, p.keys);
-    chunk_gates gates;
-    take_gates(&gates, &scratch, p.keys);
-    head_values values = take_values(&scratch, p.values);
-    gradient_space space = take_gradients(&scratch, p.keys, p.values);
-    float *dq = take(&scratch, CHUNK * p.keys), *dk = take(&scratch, CHUNK * p.keys);
+    workspace w;
+    take_workspace(&w, &p, scratch);
     long count = tokens_in(chunk, time), key_at = chunk * CHUNK * p.key_stride;
-    read_keys(&keys, &p, shape, in, chunk, count);
+    read_keys(&w.keys, &p, shape, in, chunk, count);
     for (long member = 0; member < p.group; member++) {
         long record = member * p.chunks + chunk;
         long at = chunk * CHUNK * p.value_stride + member * shape->value_dim;
         const float *errors = saved_errors + record * CHUNK * p.values;
         float *place = scans + record * scan_result_floats(p.keys, p.values);
         scan_result scan = take_scan_result(&place, p.keys, p.values);
-        read_gates(&gates, &keys, shape, in, chunk, member, count);
+        read_gates(&w.gates, &w.keys, shape, in, chunk, member, count);
         for (long panel = 0; panel < p.values / PANEL; panel++)
-            load_values(&values, d->output ? d->output + at : NULL, errors, gates.beta, panel, p.value_stride, count,
+            load_values(&w.values, d->output ? d->output + at : NULL, errors, w.gates.beta, panel, p.value_stride, count,
                         shape->value_dim);
-        gradients_of_chunk(&p, shape, &keys, &gates, &values, &scan, &space,
-                           saved_states + record * p.keys * p.values, d, dq, dk, chunk, member, count);
+        gradients_of_chunk(&p, shape, &w, &scan, saved_states + record * p.keys * p.values, d, chunk, member, count);
     }
-    scatter(d->q + key_at, dq, p.key_stride, count, CHUNK, shape->key_dim);
-    scatter(d->k + key_at, dk, p.key_stride, count, CHUNK, shape->key_dim);
+    scatter(d->q + key_at, w.dq, p.key_stride, count, CHUNK, shape->key_dim);
+    scatter(d->k + key_at, w.dk, p.key_stride, count, CHUNK, shape->key_dim);
 }

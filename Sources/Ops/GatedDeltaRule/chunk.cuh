@@ -45,6 +45,9 @@ DEVICE Cumulative cumulative_at(const float *cumulative, int row) { return {cumu
 // G_ij = e^(b_i − b_j) for i ≥ j.
 DEVICE float decay_between(Cumulative i, Cumulative j) { return exponential((i.high - j.high) + (i.low - j.low)); }
 
+// β as the operation takes it: below `least` it counts as that. NaN stays what it is.
+DEVICE float write_strength(float beta, float least) { return beta < least ? least : beta; }
+
 DEVICE const float *gate_decay(const float *gates) { return gates + 2 * CHUNK; }
 DEVICE const float *gate_rest(const float *gates) { return gates + 3 * CHUNK; }
 DEVICE const float *gate_strength(const float *gates) { return gates + 4 * CHUNK; }

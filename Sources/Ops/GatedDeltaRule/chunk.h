@@ -104,13 +104,15 @@ GDN_INLINE void prepare_keys(chunk_keys *c, const gdn_delta_shape *shape, const 
 ///
 /// Γ comes row by row, Γ_i = α_i Γ_{i−1}, as the recurrence itself would multiply: one exponential a token, of a number
 /// that is not positive; nothing can overflow, a decay to zero stays an exact zero, and no large sums of logarithms
-/// are subtracted from each other. Where nothing is erased, `erase` and `k_gamma` are zero: the errors are the values.
+/// are subtracted from each other. A negative β counts as 0.
+/// Where nothing is erased, `erase` and `k_gamma` are zero: the errors are the values.
 GDN_INLINE void prepare_gates(chunk_gates *g, const chunk_keys *c, const gdn_delta_shape *shape,
                               const float *log_decay, const float *beta, long count) {
     long keys = round_up(shape->key_dim, PANEL), rows = round_up(count, TILE), heads = shape->value_heads;
     for (long i = 0; i < CHUNK; i++) {
         g->alpha[i] = i < count && log_decay ? log_decay[i * heads] : 0;
-        g->beta[i] = i >= count ? 0 : beta ? beta[i * heads] : 1;
+        float strength = i >= count ? 0 : beta ? beta[i * heads] : 1;
+        g->beta[i] = strength < 0 ? 0 : strength;
     }
     for (long i = 0; i < CHUNK; i++) g->alpha[i] = gdn_expf(g->alpha[i]);
     float gamma = 1;

@@ -135,7 +135,7 @@ KERNEL(gated_delta_rule_forward_prepare)
                                                             chunk.rows, KEY_DIM);
     copy_commit();
 
-    // Gates, while the tiles arrive. Missing rows repeat the last sum and write nothing. β = 0 is taken as 1e-15:
+    // Gates, while the tiles arrive. Missing rows repeat the last sum and write nothing. β = 0, or below, is taken as 1e-15:
     // nothing is written to the state that float32 would notice, and ∂β stays a quotient of what was stored.
     if (warp == 0) {
         double first = 0, second = 0;
@@ -160,7 +160,7 @@ KERNEL(gated_delta_rule_forward_prepare)
 #pragma unroll
         for (int i = lane; i < CHUNK; i += 32) {
             float value = 0;
-            if (i < chunk.rows) value = beta ? fmaxf(beta[(i64)(chunk.token + i) * value_heads + head], 1e-15f) : 1.0f;
+            if (i < chunk.rows) value = beta ? write_strength(beta[(i64)(chunk.token + i) * value_heads + head], 1e-15f) : 1.0f;
             strength[i] = value;
         }
     }

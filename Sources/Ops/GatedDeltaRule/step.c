@@ -14,6 +14,7 @@ GDN_CLONES
 void gdn_delta_step(const gdn_delta_shape *shape, float *state, float *output, const float *q, const float *k,
                     const float *v, float alpha, float beta) {
     long key_dim = shape->key_dim, value_dim = shape->value_dim;
+    if (beta < 0) beta = 0;
     float scale = shape->scale, kq = 0, erased = shape->erases ? alpha : 0;
     for (long i = 0; i < key_dim; i++) kq += k[i] * q[i];
     long column = 0;

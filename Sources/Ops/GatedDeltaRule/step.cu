@@ -24,7 +24,7 @@ KERNEL(gated_delta_rule_step)
         int key = warp * STEP_ROWS + i;
         s[i] = initial_state && inside && key < KEY_DIM ? initial_state[offset + (i64)key * VALUE_DIM] : 0.0f;
     }
-    float decay = log_decay ? expf(log_decay[row]) : 1.0f, strength = beta ? beta[row] : 1.0f;
+    float decay = log_decay ? expf(log_decay[row]) : 1.0f, strength = beta ? write_strength(beta[row], 0.0f) : 1.0f;
     __syncthreads();
 
     float read = 0;

@@ -22,9 +22,8 @@ enum GradientClippingCases {
             bytes: Double(4 * count), reference: GradientClippingReference(maximum: maximum)
         ) { tape, inputs in
             let norm = try globalNorm(inputs.map(\.value), on: tape.backend)
-            let transfer = BackendTransfer(backend: tape.backend)
             return try [norm, clipCoefficient(norm: norm, maximum: maximum)].map { value in
-                Variable(try transfer.upload([Float(value)], [1], .float32))
+                Variable(try tape.backend.upload([Float(value)], [1]))
             }
         }
     }

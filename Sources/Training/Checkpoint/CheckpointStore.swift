@@ -89,7 +89,7 @@ package struct CheckpointStore: Sendable {
         do {
             if operations.isFolder(temporary) { try operations.remove(temporary) }
             try operations.makeFolder(temporary)
-            var manifest = CheckpointManifest(step: step, files: [:])
+            var manifest = CheckpointManifest(step: step)
             for file in files {
                 manifest.files[file.name] = try operations.writeFile("\(temporary)/\(file.name)", file.write)
             }

@@ -35,18 +35,10 @@ package struct FileOperations: Sendable {
         guard mkdir(path, 0o755) == 0 else { throw FormatError.system("mkdir", file: path) }
     }
 
-    /// What a file came to.
-    package struct Written: Sendable, Equatable {
-        /// Size in bytes.
-        package let byteCount: Int
-        /// XXH64 of the content, hexadecimal.
-        package let checksum: String
-    }
-
     /// Creates a file, lets `body` append to it, and makes it durable.
     /// - Returns: the size and checksum of what was handed to the disk.
     package func writeFile(_ path: String, _ body: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void) throws
-        -> Written
+        -> FileDigest
     {
         try before(.create(path))
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
@@ -59,19 +51,16 @@ package struct FileOperations: Sendable {
             var rest = bytes[...]
             while !rest.isEmpty {
                 try before(.write(path, offset: offset))
-                let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(chunk))
-                let count = write(descriptor, piece.baseAddress, piece.count)
-                if count > 0 {
-                    offset += count
-                    rest = rest.dropFirst(count)
-                } else if errno != EINTR {
-                    throw FormatError.system("write", file: path)
-                }
+                let piece = rest.prefix(chunk)
+                let error = writeAll(UnsafeRawBufferPointer(rebasing: piece), to: descriptor)
+                guard error == 0 else { throw FormatError.system("write", file: path, error) }
+                offset += piece.count
+                rest = rest.dropFirst(piece.count)
             }
         }
         try before(.sync(path))
         guard fsync(descriptor) == 0 else { throw FormatError.system("fsync", file: path) }
-        return Written(byteCount: offset, checksum: hash.text)
+        return FileDigest(byteCount: offset, checksum: hash.text)
     }
 
     /// Makes the entries of a folder durable.

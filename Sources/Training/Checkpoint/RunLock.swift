@@ -1,4 +1,5 @@
 /// At most one process writes into a run's folder.
+import GDNFormats
 import GDNTensor
 
 /// An exclusive lock on `FOLDER/.lock`, held until the object goes or the process ends.

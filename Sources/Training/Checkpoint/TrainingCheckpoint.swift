@@ -88,13 +88,12 @@ package struct TrainingCheckpoint {
         _ tensors: [(String, Tensor)], _ metadata: [String: String], _ file: String,
         _ sink: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        let transfer = BackendTransfer(backend: backend)
         var items: [String: SafetensorsItem] = [:]
         for (name, tensor) in tensors {
             items[name] =
                 tensor.device == .cpu
                 ? SafetensorsItem(tensor)
-                : SafetensorsItem(floats: try transfer.download(tensor), shape: tensor.shape.dims)
+                : SafetensorsItem(floats: try backend.download(tensor), shape: tensor.shape.dims)
         }
         try SafetensorsWriter.encode(items, metadata: metadata, file: file, to: sink)
     }
@@ -102,7 +101,6 @@ package struct TrainingCheckpoint {
     /// The tensors of all parameters, under their names with a prefix.
     private func tensors(_ folder: String, _ name: String, prefix: String) throws -> [Tensor] {
         let file = try SafetensorsFile("\(folder)/\(name)")
-        let transfer = BackendTransfer(backend: backend)
         let wanted = Set(parameters.map { prefix + $0.name })
         if let stranger = file.names.first(where: { $0.hasPrefix(prefix) && !wanted.contains($0) }) {
             throw CheckpointError(
@@ -117,7 +115,7 @@ package struct TrainingCheckpoint {
                     folder, file: name,
                     "tensor \(key): expected F32 \(parameter.shape), found \(found); resume with the recipe of the run")
             }
-            return try transfer.upload(file.floats(of: key), parameter.shape, .float32)
+            return try backend.upload(file.floats(of: key), parameter.shape)
         }
     }
 }

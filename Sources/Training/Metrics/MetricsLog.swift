@@ -31,19 +31,8 @@ package final class MetricsLog {
     }
 
     private func append(_ text: String) throws {
-        var bytes = Array(text.utf8)[...]
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Self.systemWrite(descriptor, $0) }
-            if count > 0 {
-                bytes = bytes.dropFirst(count)
-            } else if errno != EINTR {
-                throw FormatError.system("write", file: path)
-            }
-        }
-    }
-
-    private static func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
-        appendBytes(descriptor, bytes)
+        let error = writeAll(text, to: descriptor)
+        guard error == 0 else { throw FormatError.system("write", file: path, error) }
     }
 
     /// Reads the records of a run in the order of their steps, without those that a resumed process replaced.
@@ -72,9 +61,4 @@ package final class MetricsLog {
         }
         return (records, malformed)
     }
-}
-
-/// The C function, which the method hides.
-private func appendBytes(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
-    write(descriptor, bytes.baseAddress, bytes.count)
 }

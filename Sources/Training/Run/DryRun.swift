@@ -49,7 +49,7 @@ struct DryRun {
     }
 
     private var time: String {
-        let flops = 3 * configuration.forwardFLOPsPerToken
+        let flops = configuration.trainingFLOPsPerToken
         let perToken = "  \(Readable.count(flops)) operations a token"
         guard let peak else { return "\(perToken); the rate of this device is not measured" }
         let tokens = Double(recipe.totalSteps * recipe.tokensPerStep)

@@ -73,7 +73,8 @@ public final class TrainingRun {
         return try DryRun(recipe: recipe, configuration: configuration, peak: peak).text
     }
 
-    /// Trains to the end or until SIGINT or SIGTERM.
+    /// Trains to the end or until SIGINT or SIGTERM. Progress that cannot be written to standard output is an error only
+    /// after the last step; a closed pipe ends the run as a signal does.
     /// - Throws: `CheckpointError`, `DataError`, `FormatError`, `TrainingError`, … each one sentence.
     public func run() throws -> TrainingOutcome {
         try run(stop: StopRequest(onSignals: true))
@@ -95,12 +96,13 @@ public final class TrainingRun {
         try session.record(options)
         let outcome = try session.trainer.run()
         console.line(session.closing(outcome))
+        if let failure = console.failure { throw failure }
         return outcome
     }
 
     private func makeBackend() throws -> Backend {
         switch Device(recipe.run.device) ?? .cpu {
-        case .cpu: return .cpu(CPUBackend(threads: recipe.run.threads))
+        case .cpu: return .cpu(CPUBackend(threads: recipe.run.threads, matrixProducts: try .fromEnvironment()))
         case .cuda(let index):
             return .cuda(
                 try CUDABackend(deviceIndex: index, computeType: recipe.run.dtype == .bfloat16 ? .bfloat16 : .float32))

@@ -28,6 +28,7 @@ final class TrainingSession {
         self.model = model
         self.data = data
         self.folder = folder
+        try Self.checkEvaluation(recipe, data)
         let optimizer = try Optimizer(
             model.parameters, on: model.backend,
             configuration: AdamWConfiguration(
@@ -96,6 +97,18 @@ final class TrainingSession {
             return "finished: \(done)\(best); model in \(folder.path)/latest"
         case .interrupted:
             return "interrupted after \(done); go on with --resume auto"
+        }
+    }
+
+    /// Refuses evaluation lengths that the data cannot fill, before a step is spent.
+    private static func checkEvaluation(_ recipe: Recipe, _ data: TrainingData) throws {
+        for length in recipe.training.evaluationLengths {
+            do {
+                try data.evaluation?.check(length: length)
+            } catch let error as DataError {
+                throw RecipeError(
+                    "cannot evaluate at \(length): \(error.rule); \(error.advice)", key: "training.eval_lengths")
+            }
         }
     }
 

@@ -2,6 +2,6 @@
 import GDNModels
 
 extension LanguageModel: TrainableModel {
-    /// Forward and twice as much for the backward.
-    package var trainingFLOPsPerToken: Double { 3 * configuration.forwardFLOPsPerToken }
+    /// As its configuration counts them.
+    package var trainingFLOPsPerToken: Double { configuration.trainingFLOPsPerToken }
 }

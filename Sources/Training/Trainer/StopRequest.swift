@@ -1,15 +1,16 @@
-/// SIGINT and SIGTERM as a flag that the trainer looks at between steps.
+/// Signals as a flag that the trainer looks at between steps.
 import GDNTensor
 import Synchronization
 
-/// A request to stop, made by the program or, for `StopRequest(onSignals: true)`, by SIGINT or SIGTERM.
+/// A request to stop, made by the program or, for `StopRequest(onSignals: true)`, by SIGINT, SIGTERM or SIGPIPE (whoever
+/// read the output has gone).
 ///
 /// While such a request lives, these signals do not end the process; a second one does, at once: whoever asks twice
 /// does not want to wait.
 package final class StopRequest: Sendable {
     private let requested = Atomic<Bool>(false)
     private let onSignals: Bool
-    private static let numbers = [SIGINT, SIGTERM]
+    private static let numbers = [SIGINT, SIGTERM, SIGPIPE]
 
     /// No request yet.
     package init(onSignals: Bool = false) {

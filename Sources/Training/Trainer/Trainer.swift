@@ -136,9 +136,12 @@ package final class Trainer {
             isLogged: isDue(plan.logEvery) || isLast || !result.updated)
         let failing = state.counters.skippedInARow >= plan.nonFiniteLimit
         if failing { throw nonFinite() }
+        // The last step's weights are safe before an evaluation that may fail; what it changes is saved after it.
+        if isLast { try save() }
         let improved = isDue(plan.evaluateEvery) || isLast ? try evaluate() : false
         if isDue(plan.sampleEvery) { try components.monitor.record(components.sample(state.step, &state.random)) }
-        if isDue(plan.checkpointEvery) || isLast || (improved && plan.keepBest) { try save() }
+        let changed = improved || isDue(plan.sampleEvery)
+        if isLast ? changed : isDue(plan.checkpointEvery) || (improved && plan.keepBest) { try save() }
     }
 
     private func isDue(_ interval: Int) -> Bool { interval > 0 && state.step % interval == 0 }

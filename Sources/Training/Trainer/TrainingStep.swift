@@ -62,8 +62,7 @@ package struct TrainingStep {
         let tape = Tape(model.backend)
         let loss = try model.loss(
             tape, tokens: input.tokens, targets: input.targets, sequences: input.sequences, recompute: recompute)
-        let transfer = BackendTransfer(backend: model.backend)
-        try tape.backward([loss], gradients: [transfer.upload([Float(share)], [1], .float32)])
-        return Double(try transfer.download(loss.value)[0])
+        try tape.backward([loss], gradients: [model.backend.upload([Float(share)], [1])])
+        return Double(try model.backend.download(loss.value)[0])
     }
 }

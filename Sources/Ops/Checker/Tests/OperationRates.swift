@@ -23,8 +23,7 @@ import Testing
     private func measure(_ operationCase: OperationCase, _ cpu: CPUBackend) throws -> [Duration] {
         let backend = Backend.cpu(cpu)
         let arrays = OperationChecker(backend).drawInputs(operationCase)
-        let transfer = BackendTransfer(backend: backend)
-        let tensors = try zip(operationCase.inputs, arrays).map { try transfer.upload($1.values, $0.shape, $0.dtype) }
+        let tensors = try zip(operationCase.inputs, arrays).map { try $0.tensor($1, on: backend) }
         let copy = cpu.zeros(tensors[0].shape)
         var upstream: [Tensor] = []
         var best = [Duration](repeating: .seconds(1), count: 3)

@@ -36,18 +36,25 @@ import Testing
         }
     }
 
-    @Test(arguments: ["default", "grouped_neg"])
-    func goldenGatePath(_ name: String) throws {
-        let gates = ["a": 3e-5, "b": 3e-5, "A_log": 3e-5, "dt_bias": 3e-5]
-        try checkGolden("ops/gate_path_\(name)", tolerance: 1e-5, gates: gates) { tape, inputs in
-            let (logDecay, beta) = try tape.gates(
-                try inputs("a"), try inputs("b"), aLog: try inputs("A_log"), dtBias: try inputs("dt_bias"),
-                allowNegativeEigenvalues: name == "grouped_neg")
-            let (output, finalState) = try tape.gatedDeltaRule(
-                try tape.l2Norm(try inputs("q"), eps: 1e-6), try tape.l2Norm(try inputs("k"), eps: 1e-6),
-                try inputs("v"), logDecay: logDecay, beta: beta)
-            return [("o", output), ("final_state", finalState), ("g", logDecay), ("beta", beta)]
+    /// A negative write strength counts as 0, bit for bit, in every form and direction. (On a GPU it once did, here not.)
+    @Test(arguments: [true, false])
+    func negativeWriteStrengthCountsAsZero(erases: Bool) throws {
+        func bits(_ least: Float) throws -> [[UInt32]] {
+            let cpu = CPUBackend(threads: 2, poison: true)
+            let a = Arguments(cpu, B: 1, T: 70, H: 1, HV: 2, K: 16, V: 24)
+            for i in 0..<a.beta.value.count { a.beta.value.floats[i] = max(least, 2 * a.beta.value.floats[i] - 1) }
+            let tape = Tape(.cpu(cpu))
+            let (output, finalState) = try a.run(tape, 0..<70, state: a.initialState, erases: erases)
+            try tape.backward([output, finalState], gradients: [a.v.value, a.initialState.value])
+            let step = try Backend.cpu(cpu).gatedDeltaRuleStep(
+                a.part(a.q, 0..<1), a.part(a.k, 0..<1), a.part(a.v, 0..<1), logDecay: a.part(a.logDecay, 0..<1),
+                beta: a.part(a.beta, 0..<1), state: a.initialState.value, erases: erases)
+            let gradients = [a.q, a.k, a.v, a.logDecay, a.beta, a.initialState].compactMap(\.gradient)
+            #expect(gradients.count == 6)
+            return ([output.value, finalState.value, step] + gradients).map { $0.floatArray().map(\.bitPattern) }
         }
+        #expect(try bits(-.infinity) == bits(0))
+        #expect(try bits(-.infinity) != bits(0.5))
     }
 
     /// Token by token with the state in place, one token through the tape, and the rest of a text after its beginning

@@ -75,10 +75,8 @@ import Testing
         let results = try [1, 2, 5].map { threads in
             let cpu = CPUBackend(threads: threads)
             let arrays = OperationChecker(.cpu(cpu)).drawInputs(operationCase)
-            let transfer = BackendTransfer(backend: .cpu(cpu))
             let inputs = try zip(operationCase.inputs, arrays).map { input, array in
-                Variable(
-                    try transfer.upload(array.values, input.shape, input.dtype), requiresGradient: input.differentiable)
+                Variable(try input.tensor(array, on: .cpu(cpu)), requiresGradient: input.differentiable)
             }
             let tape = Tape(.cpu(cpu))
             let outputs = try operationCase.run(tape, inputs)

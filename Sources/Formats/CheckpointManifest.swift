@@ -1,5 +1,4 @@
 /// What a checkpoint folder must hold: every file's size and checksum, and a checksum of the list itself.
-import GDNFormats
 import GDNTensor
 
 /// A checkpoint that cannot be written, found or trusted; names the folder, the file and what to do.
@@ -23,17 +22,18 @@ public struct CheckpointError: Error, CustomStringConvertible, Equatable, Sendab
 }
 
 /// `manifest.json` of a checkpoint, written last: its presence says that everything else was written.
-struct CheckpointManifest: Equatable {
-    static let fileName = "manifest.json"
-    static let format = 1
+package struct CheckpointManifest: Equatable {
+    /// The file's name inside a checkpoint folder.
+    package static let fileName = "manifest.json"
+    private static let format = 1
 
     /// The optimiser step of the checkpoint.
-    var step: Int
+    package var step: Int
     /// Size and checksum by file name.
-    var files: [String: FileOperations.Written]
+    package var files: [String: FileDigest]
 
     /// The manifest as JSON, with a checksum over its own content.
-    var text: String {
+    package var text: String {
         let body = body
         return JSONValue.object([
             "format": .integer(Self.format), "content": body, "xxh64": .string(Self.checksum(body)),
@@ -42,8 +42,8 @@ struct CheckpointManifest: Equatable {
 
     private var body: JSONValue {
         var list = JSONObject()
-        for (name, written) in files.sorted(by: { $0.key < $1.key }) {
-            list[name] = .object(["bytes": .integer(written.byteCount), "xxh64": .string(written.checksum)])
+        for (name, digest) in files.sorted(by: { $0.key < $1.key }) {
+            list[name] = .object(["bytes": .integer(digest.byteCount), "xxh64": .string(digest.checksum)])
         }
         return .object(["step": .integer(step), "files": .object(list)])
     }
@@ -54,14 +54,15 @@ struct CheckpointManifest: Equatable {
         return hash.text
     }
 
-    init(step: Int, files: [String: FileOperations.Written]) {
+    /// The manifest of a step, with its files as far as they are written.
+    package init(step: Int, files: [String: FileDigest] = [:]) {
         self.step = step
         self.files = files
     }
 
     /// Reads the manifest of a checkpoint folder.
     /// - Throws: `CheckpointError` when there is none, or it is damaged.
-    init(folder: String) throws {
+    package init(folder: String) throws {
         let path = "\(folder)/\(Self.fileName)"
         guard access(path, F_OK) == 0 else {
             throw CheckpointError(
@@ -73,10 +74,10 @@ struct CheckpointManifest: Equatable {
         guard json["format"]?.integer == Self.format, let body = json["content"], let step = body["step"]?.integer,
             let list = body["files"]?.object, json["xxh64"]?.string == Self.checksum(body)
         else { throw damaged }
-        var files: [String: FileOperations.Written] = [:]
+        var files: [String: FileDigest] = [:]
         for (name, value) in list.members {
             guard let bytes = value["bytes"]?.integer, let checksum = value["xxh64"]?.string else { throw damaged }
-            files[name] = FileOperations.Written(byteCount: bytes, checksum: checksum)
+            files[name] = FileDigest(byteCount: bytes, checksum: checksum)
         }
         self.init(step: step, files: files)
         let file = try MappedFile(path)
@@ -84,48 +85,43 @@ struct CheckpointManifest: Equatable {
         guard isExact else { throw damaged }
     }
 
-    /// Compares every file of the folder with the manifest.
+    /// The manifest of a model folder, where it is a checkpoint of this program.
+    /// - Returns: nil where there is no manifest, or it is another program's
+    /// - Throws: `CheckpointError` when it is damaged.
+    package static func ofModel(_ folder: String) throws -> CheckpointManifest? {
+        let path = "\(folder)/\(fileName)"
+        guard access(path, F_OK) == 0 else { return nil }
+        // No single flipped bit takes away both keys.
+        if let json = try? JSONValue(contentsOf: path), json["content"] == nil, json["xxh64"] == nil { return nil }
+        return try CheckpointManifest(folder: folder)
+    }
+
+    /// Compares files of the folder with the manifest.
+    /// - Parameters:
+    ///   - advice: what to do about a file that differs
+    ///   - isWanted: which of the listed files to look at
     /// - Throws: `CheckpointError` naming the first file that is missing, truncated or changed.
-    func verify(folder: String) throws {
-        for (name, expected) in files.sorted(by: { $0.key < $1.key }) {
+    package func verify(
+        folder: String, advice: String = "use another checkpoint", where isWanted: (String) -> Bool = { _ in true }
+    ) throws {
+        for (name, expected) in files.sorted(by: { $0.key < $1.key }) where isWanted(name) {
             let path = "\(folder)/\(name)"
             guard access(path, F_OK) == 0 else {
-                throw CheckpointError(folder, file: name, "is missing; use another checkpoint")
+                throw CheckpointError(folder, file: name, "is missing; \(advice)")
             }
-            let found = try Self.digest(path)
+            let found = try FileDigest(of: path)
             guard found.byteCount == expected.byteCount else {
                 throw CheckpointError(
                     folder, file: name,
                     "has \(found.byteCount) bytes, the manifest says \(expected.byteCount): truncated or overwritten; "
-                        + "use another checkpoint")
+                        + advice)
             }
             guard found.checksum == expected.checksum else {
                 throw CheckpointError(
                     folder, file: name,
                     "has checksum \(found.checksum), the manifest says \(expected.checksum): its content changed; "
-                        + "use another checkpoint")
+                        + advice)
             }
-        }
-    }
-
-    /// Size and checksum of a file as it lies on the disk.
-    static func digest(_ path: String) throws -> FileOperations.Written {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw FormatError.system("open", file: path) }
-        defer { _ = close(descriptor) }
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
-        defer { buffer.deallocate() }
-        var hash = XXH64()
-        var total = 0
-        while true {
-            let count = read(descriptor, buffer.baseAddress, buffer.count)
-            if count == 0 { return FileOperations.Written(byteCount: total, checksum: hash.text) }
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw FormatError.system("read", file: path)
-            }
-            hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-            total += count
         }
     }
 }

@@ -3,7 +3,7 @@
 /// Computes XXH64 of a stream of bytes, seed 0; the same number as `xxhsum -H1` prints.
 ///
 /// Source: xxHash fast digest algorithm, specification version 0.2.
-struct XXH64 {
+package struct XXH64 {
     private static let prime1: UInt64 = 0x9e37_79b1_85eb_ca87
     private static let prime2: UInt64 = 0xc2b2_ae3d_27d4_eb4f
     private static let prime3: UInt64 = 0x1656_67b1_9e37_79f9
@@ -14,8 +14,11 @@ struct XXH64 {
     private var pending: [UInt8] = []
     private var count = 0
 
+    /// The checksum of nothing.
+    package init() {}
+
     /// Adds bytes to the stream.
-    mutating func update(_ bytes: UnsafeRawBufferPointer) {
+    package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         count += bytes.count
         var rest = bytes[...]
         if !pending.isEmpty {
@@ -66,7 +69,7 @@ struct XXH64 {
     }
 
     /// The checksum as 16 hexadecimal digits.
-    var text: String {
+    package var text: String {
         let digits = String(value, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
