@@ -75,7 +75,8 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
 }
 
 extension JSONValue {
-    /// The value as JSON text: keys in their order, characters beyond ASCII as they are.
+    /// The value as JSON text, which is YAML too: keys in their order, characters beyond ASCII as they are, but for control
+    /// characters.
     ///
     /// Numbers are written so that reading gives the same bits; NaN and infinities, which JSON cannot say, as `null`.
     /// - Parameter indented: two spaces a level and one entry a line, or everything on one line.
@@ -128,7 +129,7 @@ extension JSONValue {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
-            case _ where scalar.value < 0x20:
+            case _ where scalar.value < 0x20 || (0x7f..<0xa0).contains(scalar.value):
                 let digits = String(scalar.value, radix: 16)
                 text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default: text.unicodeScalars.append(scalar)

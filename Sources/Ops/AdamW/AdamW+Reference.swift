@@ -7,7 +7,6 @@ struct AdamWReference: OperationReference {
 
     /// p, m and v after the last step.
     @specialized(where S == Double)
-    @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         var p = inputs[0]
@@ -31,7 +30,6 @@ struct AdamWReference: OperationReference {
     }
 
     /// None: an optimiser's step is not differentiated.
-    @specialized(where S == Double)
     @specialized(where S == Double)
     @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])

@@ -6,7 +6,6 @@ struct GatedRMSNormReference: OperationReference {
     var groups = 1
 
     @specialized(where S == Double)
-    @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (x, gate, w) = (inputs[0], inputs[1], inputs[2])
@@ -21,7 +20,6 @@ struct GatedRMSNormReference: OperationReference {
         }
     }
 
-    @specialized(where S == Double)
     @specialized(where S == Double)
     @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])

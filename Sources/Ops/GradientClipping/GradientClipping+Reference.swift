@@ -3,7 +3,6 @@ struct GradientClippingReference: OperationReference {
     var maximum: Double
 
     @specialized(where S == Double)
-    @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         var sum: S = 0
@@ -13,7 +12,6 @@ struct GradientClippingReference: OperationReference {
     }
 
     /// None: clipping is not differentiated.
-    @specialized(where S == Double)
     @specialized(where S == Double)
     @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])

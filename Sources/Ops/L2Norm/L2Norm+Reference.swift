@@ -4,14 +4,12 @@ struct KeyNormalisationReference: OperationReference {
     var eps: Double
 
     @specialized(where S == Double)
-    @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let x = inputs[0]
         return [ReferenceArray(x.shape, rows(x).flatMap { normalised($0) })]
     }
 
-    @specialized(where S == Double)
     @specialized(where S == Double)
     @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])

@@ -4,7 +4,6 @@ struct RMSNormReference: OperationReference {
     var offset = 0.0
 
     @specialized(where S == Double)
-    @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let (x, w) = (inputs[0], inputs[1])
@@ -17,7 +16,6 @@ struct RMSNormReference: OperationReference {
         return [y]
     }
 
-    @specialized(where S == Double)
     @specialized(where S == Double)
     @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
@@ -54,14 +52,12 @@ struct AddRMSNormReference: OperationReference {
     var norm = RMSNormReference()
 
     @specialized(where S == Double)
-    @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let sum = total(inputs)
         return [sum] + norm.forward([sum, inputs[2]])
     }
 
-    @specialized(where S == Double)
     @specialized(where S == Double)
     @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])

@@ -8,7 +8,6 @@ struct ShortConvolutionReference: OperationReference {
     var packed = false
 
     @specialized(where S == Double)
-    @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         let problem = Problem(self, inputs)
@@ -26,7 +25,6 @@ struct ShortConvolutionReference: OperationReference {
         return [y, state]
     }
 
-    @specialized(where S == Double)
     @specialized(where S == Double)
     @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])

@@ -1,13 +1,11 @@
 /// `y = g σ(g) u`. Inputs g, u of one shape.
 struct SwiGLUReference: OperationReference {
     @specialized(where S == Double)
-    @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
         [ReferenceArray(inputs[0].shape, zip(inputs[0].values, inputs[1].values).map { $0 * S.sigmoid($0) * $1 })]
     }
 
-    @specialized(where S == Double)
     @specialized(where S == Double)
     @specialized(where S == Float)
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])

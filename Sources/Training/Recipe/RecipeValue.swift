@@ -1,5 +1,5 @@
 /// A value as a recipe writes it, and the Swift types that recipe keys can have.
-import Foundation
+import GDNFormats
 import Yams
 
 /// What YAML can say and a recipe understands: scalars, lists of them, and maps.
@@ -64,7 +64,7 @@ public enum RecipeValue: Equatable, Sendable {
         case .bool(let value): return value ? "true" : "false"
         case .int(let value): return "\(value)"
         case .double(let value): return "\(value)"
-        case .string(let text): return Self.isPlain(text) ? text : Self.quoted(text)
+        case .string(let text): return Self.isPlain(text) ? text : JSONValue.string(text).text()
         case .list(let values): return "[" + values.map(\.yaml).joined(separator: ", ") + "]"
         case .map(let map):
             return "{" + map.sorted { $0.key < $1.key }.map { "\($0): \($1.yaml)" }.joined(separator: ", ") + "}"
@@ -76,23 +76,6 @@ public enum RecipeValue: Equatable, Sendable {
             text.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "_-./".contains($0)) })
         else { return false }
         return RecipeValue(plain: text) == .string(text)
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            case _ where scalar.value < 0x20 || (0x7f..<0xa0).contains(scalar.value):
-                result += "\\x" + String(format: "%02x", scalar.value)
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }
 
