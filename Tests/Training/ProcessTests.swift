@@ -1,3 +1,4 @@
+import GDNFormats
 import GDNTestSupport
 import Foundation
 import GDNTraining
@@ -136,6 +137,38 @@ import Testing
         #expect(status == 1)
         #expect(message.contains("standard output: write failed"))
         #expect(try CheckpointStore(folder: folder.path("runs/full")).latestSound()?.step == 5)
+    }
+
+    /// Lines in, lines out in the same order; a line that is wrong is named, and nothing is left half written.
+    @Test func scoresComeInTheOrderOfTheLines() throws {
+        try Data(repeating: UInt8(ascii: "a"), count: 4000).write(to: URL(fileURLWithPath: folder.path("text")))
+        let text = ["--data.task", "text", "--data.train", folder.path("text"), "--model.vocab_size", "256"]
+        #expect(try status(train(text + ["--training.steps", "1"])) == 0)
+        let (input, output) = (folder.path("in.jsonl"), folder.path("out.jsonl"))
+        let score = ["score", "--model", folder.path("runs/a/latest"), "--input", input, "--output", output]
+        func lines(_ text: String) throws -> (Int32, String) {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: input))
+            return try outcome(score)
+        }
+        #expect(try lines("{\"text\": \"ab\"}\n\n{\"tokens\": [97, 98]}\n{\"tokens\": [7]}").0 == 0)
+        let written = try #require(content(output))
+        let records = try written.split(separator: UInt8(ascii: "\n")).map {
+            try JSONValue(parsing: String(decoding: $0, as: UTF8.self))
+        }
+        #expect(records.count == 3)
+        #expect(records[0] == records[1])
+        #expect(records[0]["tokens"] == .array([97, 98]))
+        #expect(records[2] == .object(["tokens": .array([7]), "logprobs": .array([.null])]))
+        let scores = try #require(records[0]["logprobs"]?.array)
+        #expect(scores.count == 2 && scores[0] == .null)
+        #expect(try #require(scores[1].double) < 0)
+        for (line, place) in [
+            ("{\"tokens\": [1.5]}", ":2: tokens holds 1.5"), ("{\"x\": 1}", ":2: expected"), ("{", ":2: no"),
+        ] {
+            let (status, message) = try lines("{\"text\": \"ab\"}\n\(line)\n")
+            #expect(status == 1 && message.contains("in.jsonl\(place)"), "\(message)")
+        }
+        #expect(content(output) == written)
     }
 
     /// As with `head`: no message, the status a shell gives to what SIGPIPE ends. A training keeps what it has.

@@ -302,4 +302,15 @@ private final class SmallRun: TrainingMonitor {
         #expect(stop.isRequested)
         #expect(!StopRequest().isRequested)
     }
+
+    /// A server that ignores SIGPIPE must go on ignoring it after a training.
+    @Test func whatASignalDidBeforeComesBack() {
+        let before = signal(SIGPIPE, SIG_IGN)
+        defer { signal(SIGPIPE, before) }
+        do {
+            let stop = StopRequest(onSignals: true)
+            withExtendedLifetime(stop) {}
+        }
+        kill(getpid(), SIGPIPE)
+    }
 }

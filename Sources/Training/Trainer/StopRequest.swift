@@ -10,11 +10,13 @@ import Synchronization
 package final class StopRequest: Sendable {
     private let requested = Atomic<Bool>(false)
     private let onSignals: Bool
+    private let before: Dispositions
     private static let numbers = [SIGINT, SIGTERM, SIGPIPE]
 
     /// No request yet.
     package init(onSignals: Bool = false) {
         self.onSignals = onSignals
+        before = onSignals ? Dispositions(of: Self.numbers) : Dispositions(of: [])
         guard onSignals else { return }
         receivedSignals.store(0, ordering: .sequentiallyConsistent)
         // Whoever started this process may have blocked the signals; a blocked one would wait for ever.
@@ -28,9 +30,7 @@ package final class StopRequest: Sendable {
     }
 
     deinit {
-        if onSignals {
-            for number in Self.numbers { _ = signal(number, SIG_DFL) }
-        }
+        before.restore()
     }
 
     /// Whether a stop was asked for.
@@ -40,6 +40,22 @@ package final class StopRequest: Sendable {
 
     /// Asks for a stop after the current step.
     package func request() { requested.store(true, ordering: .relaxed) }
+}
+
+/// What signals did before; a program that uses this library may have its own handlers, or ignore some.
+private struct Dispositions: @unchecked Sendable {
+    private var saved: [(number: Int32, action: sigaction)] = []
+
+    init(of numbers: [Int32]) {
+        for number in numbers {
+            var action = sigaction()
+            if sigaction(number, nil, &action) == 0 { saved.append((number, action)) }
+        }
+    }
+
+    func restore() {
+        for item in saved { _ = withUnsafePointer(to: item.action) { sigaction(item.number, $0, nil) } }
+    }
 }
 
 /// Signals that came since the last watch began. A handler gets nothing but the signal's number, and signals belong to
