@@ -236,13 +236,20 @@ GDN_INLINE void scale_rows(float *to, const float *from, const float *scales, fl
 }
 
 /// out = A Bᵀ on and below the diagonal, in tiles; `transposed` is Bᵀ. The tiles above the diagonal are not written.
+///
+/// Each panel's terms are summed by themselves first: an error of rounding is in proportion to the sum so far, and sums of
+/// 32 terms stay small.
 GDN_INLINE void lower_product(float *out, const float *a, const float *transposed, long rows, long inner) {
     for (long j = 0; j < rows; j += PANEL) {
         for (long i = j; i < rows; i += TILE) {
-            tile t;
-            tile_zero(&t);
-            tile_add_panels(&t, a, CHUNK, i, transposed + j * inner, inner);
-            tile_store(&t, out + j * CHUNK + i * PANEL);
+            float *to = out + j * CHUNK + i * PANEL;
+            for (long p = 0; p < inner; p += PANEL) {
+                tile t;
+                tile_zero(&t);
+                tile_add(&t, a + p * CHUNK + i * PANEL, transposed + j * inner + p * PANEL, PANEL);
+                if (p > 0) tile_add_tile(&t, to);
+                tile_store(&t, to);
+            }
         }
     }
 }
