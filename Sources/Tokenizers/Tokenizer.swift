@@ -21,6 +21,17 @@ public protocol Tokenizer: Sendable {
 
     /// The bytes a token stands for; none for special tokens and for tokens that are not there.
     func bytes(of token: Int32) -> [UInt8]
+
+    /// Appends the bytes that a token adds to a text that is being decoded.
+    /// - Parameters:
+    ///   - token: the token
+    ///   - bytes: the text so far
+    ///   - atStart: whether the text has yet to begin; tokenizers that put a space before every text drop it then
+    func append(_ token: Int32, to bytes: inout [UInt8], atStart: inout Bool)
+
+    /// Whether decoding puts a U+FFFD for each byte that is no valid UTF-8, and not one for all bytes of a character
+    /// that was begun well (as the Unicode standard recommends).
+    var replacesEachByte: Bool { get }
 }
 
 extension Tokenizer {
@@ -38,8 +49,21 @@ extension Tokenizer {
 
     /// The text of tokens; bytes that are no valid UTF-8 become U+FFFD, special tokens vanish.
     public func decode(_ tokens: some Sequence<Int32>) -> String {
-        String(decoding: tokens.flatMap(bytes(of:)), as: UTF8.self)
+        var decoder = StreamingDecoder(self)
+        var text = ""
+        for token in tokens { text += decoder.append(token) }
+        return text + decoder.finish()
     }
+
+    /// Appends `bytes(of:)`, wherever in the text.
+    public func append(_ token: Int32, to bytes: inout [UInt8], atStart: inout Bool) {
+        let more = self.bytes(of: token)
+        bytes += more
+        if !more.isEmpty { atStart = false }
+    }
+
+    /// One U+FFFD for a character that was begun well.
+    public var replacesEachByte: Bool { false }
 
     /// Tells tokenizers apart: SHA-256 of the configuration.
     public var identity: String { SHA256.digest(Array(JSONValue.object(configuration).text().utf8)) }
