@@ -4,8 +4,8 @@
 struct WordCache: ~Copyable {
     /// The longest word kept, in bytes.
     static let longestWord = 64
-    private static let places = 1 << 15
-    private static let arenaBytes = 4 << 20
+    private static let places = 1 << 17
+    private static let arenaBytes = 8 << 20
 
     /// One word: its hash's upper half, and where it lies in the arena, tokens first.
     private struct Place {
