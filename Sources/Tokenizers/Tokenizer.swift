@@ -113,8 +113,15 @@ extension Tokenizer {
     /// The text of tokens, special ones as they are written; bytes that are no valid UTF-8 become U+FFFD.
     public func decodeWithSpecialTokens(_ tokens: some Sequence<Int32>) -> String {
         let special = Dictionary(
-            addedTokens.filter(\.isSpecial).map { ($0.token, Array($0.content.utf8)) }, uniquingKeysWith: { _, last in last })
-        return String(decoding: tokens.flatMap { special[$0] ?? bytes(of: $0) }, as: UTF8.self)
+            addedTokens.filter(\.isSpecial).map { ($0.token, Array($0.content.utf8)) },
+            uniquingKeysWith: { _, last in last })
+        var (text, atStart): ([UInt8], Bool) = ([], true)
+        for token in tokens {
+            if let content = special[token] { text += content } else { append(token, to: &text, atStart: &atStart) }
+        }
+        return text.withUnsafeBytes {
+            String(decoding: UTF8Sequence.repaired($0, eachByte: replacesEachByte).bytes, as: UTF8.self)
+        }
     }
 
     /// The tokens of a text.

@@ -37,7 +37,8 @@ public enum TokenizerFile {
         }
         guard ranks.count == 1 else {
             throw FormatError(
-                file: folder, rule: "holds several tokenizers: \(ranks.joined(separator: ", "))", advice: "name the file")
+                file: folder, rule: "holds several tokenizers: \(ranks.joined(separator: ", "))",
+                advice: "name the file")
         }
         return try load(file: "\(folder)/\(first)")
     }
@@ -45,10 +46,7 @@ public enum TokenizerFile {
     /// Reads a file by its name and what is in it.
     private static func load(file path: String) throws -> any Tokenizer {
         let file = try MappedFile(path)
-        if path.hasSuffix(".model"), !isRankFile(file) {
-            throw FormatError(
-                file: path, rule: "SentencePiece models cannot be read yet", advice: "use the tokenizer.json of the model")
-        }
+        if path.hasSuffix(".model"), !isRankFile(file) { return try SentencePieceTokenizer(contentsOf: path) }
         if path.hasSuffix(".tiktoken") || path.hasSuffix(".model") { return try BytePairTokenizer(tiktoken: path) }
         return hasModel(file) ? try BytePairTokenizer(json: path) : try load(configuration: path)
     }

@@ -9,10 +9,12 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
     /// The name the file has inside a model folder.
     public static let fileName = "tokenizer.model"
 
-    /// The file's content, for storing it beside a model.
-    package let fileContent: [UInt8]
-    /// SHA-256 of the file.
-    package let checksum: String
+    /// The file itself.
+    public let files: [TokenizerSource]
+    /// All that decides what tokens mean: the checksum of the file.
+    public let configuration: JSONObject
+    /// The control pieces; in a text they are found when asked for, and the text between them is cut by itself.
+    public let addedTokens: [AddedToken]
     /// Number of pieces.
     public let vocabularySize: Int
     /// The control piece that begins a document (`<s>` unless the model names another).
@@ -21,6 +23,8 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
     public let endOfDocument: Int32?
     /// The control piece that fills up rows (`<pad>` unless the model names another).
     public let padding: Int32?
+    /// The piece before a document, if there is one.
+    public var frame: TokenFrame { TokenFrame(prefix: beginOfDocument.map { [$0] } ?? []) }
     /// Each byte that is no valid UTF-8 is decoded to a U+FFFD of its own.
     public var replacesEachByte: Bool { true }
 
@@ -40,6 +44,7 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
     private let model: SentencePieceModel
     private let normalizer: SentencePieceNormalizer
     private let encoder: Encoder
+    private let finder: AddedTokenFinder
     private let decoded: [[UInt8]]
     private let tokensByText: [[UInt8]: Int32]
     private let idle = Guarded<[Scratch]>([])
@@ -59,9 +64,17 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
     package init(_ content: [UInt8], file: String) throws {
         let model = try content.withUnsafeBytes { try SentencePieceModel($0, file: file) }
         self.model = model
-        fileContent = content
-        checksum = SHA256.digest(content)
         vocabularySize = model.pieces.count
+        files = [TokenizerSource(name: Self.fileName, bytes: content)]
+        configuration = [
+            "format": "gdn-tokenizer", "version": 1, "type": "sentencepiece",
+            "vocabulary_size": .integer(vocabularySize), "file": .string(Self.fileName),
+            "sha256": .string(SHA256.digest(content)),
+        ]
+        addedTokens = model.pieces.enumerated().filter { $1.type == .control }.map {
+            AddedToken(Int32($0), String(decoding: $1.text, as: UTF8.self), isSpecial: true)
+        }
+        finder = AddedTokenFinder(addedTokens.map { ($0, Array($0.content.utf8)) })
         let tokens = Dictionary(
             model.pieces.enumerated().map { ($1.text, Int32($0)) },
             uniquingKeysWith: { model.pieces[Int($0)].type.isReserved ? $0 : $1 })
@@ -86,15 +99,6 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
         decoded = model.pieces.map { Self.text(of: $0, model) }
     }
 
-    /// The keys of `gdn_tokenizer.json`; the model itself is a file beside it.
-    public var configuration: JSONObject {
-        [
-            "format": "gdn-tokenizer", "version": 1, "type": "sentencepiece",
-            "vocabulary_size": .integer(vocabularySize),
-            "file": .string(Self.fileName), "sha256": .string(checksum),
-        ]
-    }
-
     /// Appends the tokens of a text.
     public func encode(_ bytes: UnsafeRawBufferPointer, into tokens: inout [Int32]) {
         let scratch = idle.withLock { $0.popLast() } ?? Scratch()
@@ -106,6 +110,19 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
         }
         tokens.append(contentsOf: scratch.tokens.tokens)
         idle.withLock { $0.append(scratch) }
+    }
+
+    /// Appends the tokens of a text that may hold control pieces; each part between them is a text of its own.
+    public func encode(
+        _ bytes: UnsafeRawBufferPointer, specialTokens: SpecialTokenHandling, into tokens: inout [Int32]
+    ) {
+        guard specialTokens == .recognised else { return encode(bytes, into: &tokens) }
+        finder.split(bytes, skipsSpecial: false) { part in
+            switch part {
+            case .text(let range): encode(UnsafeRawBufferPointer(rebasing: bytes[range]), into: &tokens)
+            case .token(let token): tokens.append(token)
+            }
+        }
     }
 
     /// The text of a piece, or the byte of a byte piece; nothing for control pieces.

@@ -1,7 +1,6 @@
 /// Cuts uniform text into the pieces whose scores have the greatest sum (Viterbi, as SentencePiece does it).
 ///
-/// The sums are rounded exactly as there: the best sum up to a place is a Float, candidates are compared before they
-/// are rounded, and the first of equal ones stays. Wherever no piece reaches over a place, all that lies before it is
+/// The sums are rounded exactly as there, to Float after each piece, and the first of equal ones stays. Wherever no piece reaches over a place, all that lies before it is
 /// settled and given out, so that memory follows the longest word and not the text.
 struct SentencePieceUnigram: Sendable {
     private let trie: ByteTrie
@@ -64,11 +63,11 @@ struct SentencePieceUnigram: Sendable {
                     end += 1
                     let token = nodes[node].value
                     guard token >= 0, types[Int(token)] != .unused else { continue }
-                    update(&steps, from: start - begin, to: end - begin, value(token, end - start) + Double(sum), token)
+                    update(&steps, from: start - begin, to: end - begin, value(token, end - start) + sum, token)
                     if end - start == length { hasCharacter = true }
                 }
                 if !hasCharacter {
-                    let candidate = Double(unknownScore + sum)
+                    let candidate = unknownScore + sum
                     update(&steps, from: start - begin, to: start + length - begin, candidate, unknown)
                 }
                 start += length
@@ -79,15 +78,15 @@ struct SentencePieceUnigram: Sendable {
 
     /// A piece's score; those defined by the user outdo all others.
     @inline(__always)
-    private func value(_ token: Int32, _ length: Int) -> Double {
-        types[Int(token)] == .userDefined ? Double(Float(length) * bestScore) - 0.1 : Double(scores[Int(token)])
+    private func value(_ token: Int32, _ length: Int) -> Float {
+        types[Int(token)] == .userDefined ? Float(Double(Float(length) * bestScore) - 0.1) : scores[Int(token)]
     }
 
     @inline(__always)
-    private func update(_ steps: inout [Step], from start: Int, to end: Int, _ score: Double, _ token: Int32) {
+    private func update(_ steps: inout [Step], from start: Int, to end: Int, _ score: Float, _ token: Int32) {
         while steps.count <= end { steps.append(Step(score: 0, start: -1, token: -1)) }
-        if steps[end].start < 0 || score > Double(steps[end].score) {
-            steps[end] = Step(score: Float(score), start: Int32(start), token: token)
+        if steps[end].start < 0 || score > steps[end].score {
+            steps[end] = Step(score: score, start: Int32(start), token: token)
         }
     }
 
