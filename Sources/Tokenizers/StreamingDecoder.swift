@@ -4,26 +4,38 @@
 public struct StreamingDecoder: Sendable {
     private let tokenizer: any Tokenizer
     private var pending: [UInt8] = []
+    private var atStart: Bool
 
     /// A decoder at the beginning of a text.
-    public init(_ tokenizer: any Tokenizer) {
+    /// - Parameters:
+    ///   - tokenizer: whose tokens
+    ///   - continuing: the tokens go on with a text, e.g. a prompt: a space at their beginning is one
+    public init(_ tokenizer: any Tokenizer, continuing: Bool = false) {
         self.tokenizer = tokenizer
+        atStart = !continuing
     }
 
     /// Takes one more token.
     /// - Returns: the text that is complete now; often empty.
     public mutating func append(_ token: Int32) -> String {
-        pending += tokenizer.bytes(of: token)
+        tokenizer.append(token, to: &pending, atStart: &atStart)
         let complete = pending.count - Self.openEnd(of: pending)
         defer { pending.removeFirst(complete) }
-        return String(decoding: pending[..<complete], as: UTF8.self)
+        return text(pending[..<complete])
     }
 
     /// Ends the text.
-    /// - Returns: U+FFFD when a character was left incomplete, else nothing.
+    /// - Returns: U+FFFD (one, or one a byte) when a character was left incomplete, else nothing.
     public mutating func finish() -> String {
         defer { pending = [] }
-        return String(decoding: pending, as: UTF8.self)
+        return text(pending[...])
+    }
+
+    private func text(_ bytes: ArraySlice<UInt8>) -> String {
+        guard tokenizer.replacesEachByte else { return String(decoding: bytes, as: UTF8.self) }
+        return bytes.withUnsafeBytes {
+            String(decoding: UTF8Sequence.repaired($0, eachByte: true).bytes, as: UTF8.self)
+        }
     }
 
     /// Length of the end that more bytes could turn into a character.

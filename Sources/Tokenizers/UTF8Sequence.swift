@@ -55,8 +55,11 @@ package enum UTF8Sequence: Equatable {
         return nil
     }
 
-    /// The bytes with U+FFFD in place of what is no UTF-8, as `String(decoding:as:)` has it, and how many there are.
-    package static func repaired(_ bytes: UnsafeRawBufferPointer) -> (bytes: [UInt8], replacements: Int) {
+    /// The bytes with U+FFFD in place of what is no UTF-8, as `String(decoding:as:)` has it, or one for each such byte,
+    /// and how many there are.
+    package static func repaired(
+        _ bytes: UnsafeRawBufferPointer, eachByte: Bool = false
+    ) -> (bytes: [UInt8], replacements: Int) {
         var result: [UInt8] = []
         result.reserveCapacity(bytes.count)
         var (index, replacements) = (0, 0)
@@ -68,7 +71,7 @@ package enum UTF8Sequence: Equatable {
             case .invalid(let length), .open(let length):
                 result += [0xef, 0xbf, 0xbd]
                 replacements += 1
-                index += length
+                index += eachByte ? 1 : length
             }
         }
         return (result, replacements)

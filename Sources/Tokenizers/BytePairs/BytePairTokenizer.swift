@@ -1,0 +1,154 @@
+import GDNFormats
+import GDNTensor
+
+/// Byte-level byte-pair encoding: a Hugging Face tokenizer.json, or a tiktoken rank file.
+///
+/// 1. Bytes that are no UTF-8 become U+FFFD (`UTF8Sequence.repaired`).
+/// 2. Added tokens are found; special ones only when asked for.
+/// 3. What stands between them is normalized, searched for added tokens again, and cut into words.
+/// 4. Each word's bytes become tokens that merge by rank (`WordEncoder`).
+public struct BytePairTokenizer: Tokenizer {
+    let model: BytePairModel
+    let normalizes: Bool
+    let preTokenizer: PreTokenizer
+    let added: [AddedToken]
+    /// Tokens around a text, as the file's template has them.
+    public let frame: TokenFrame
+    /// The token before a document: what the template puts there, if it is one.
+    public let beginOfDocument: Int32?
+    /// The token behind a document.
+    public let endOfDocument: Int32?
+    /// The token that fills up rows.
+    public let padding: Int32?
+    /// One more than the largest token.
+    public let vocabularySize: Int
+    /// The files it was read from.
+    public let files: [TokenizerSource]
+    /// All that decides what tokens mean.
+    public let configuration: JSONObject
+
+    private let rawFinder: AddedTokenFinder
+    private let normalFinder: AddedTokenFinder
+    private let contents: [Int32: (bytes: [UInt8], isSpecial: Bool)]
+    private let idle = Guarded<[WordEncoder]>([])
+
+    init(
+        _ model: BytePairModel, normalizes: Bool, preTokenizer: PreTokenizer, added: [AddedToken], frame: TokenFrame,
+        roles: TokenRoles, files: [TokenizerSource], configuration: JSONObject
+    ) {
+        (self.model, self.normalizes, self.preTokenizer, self.added) = (model, normalizes, preTokenizer, added)
+        (self.frame, self.files, self.configuration) = (frame, files, configuration)
+        (beginOfDocument, endOfDocument, padding) = (roles.begin, roles.end, roles.padding)
+        vocabularySize = max(model.vocabulary.count, added.map { Int($0.token) + 1 }.max() ?? 0)
+        let texts = added.map { (token: $0, content: Array($0.content.utf8)) }
+        rawFinder = AddedTokenFinder(texts.filter { !$0.token.isNormalized })
+        normalFinder = AddedTokenFinder(
+            texts.filter(\.token.isNormalized).map { token, content in
+                let composed = normalizes ? content.withUnsafeBytes { Normalization.shared.composed($0) } : nil
+                return (token, composed ?? content)
+            })
+        contents = Dictionary(
+            texts.map { ($0.token.token, ($0.content, $0.token.isSpecial)) }, uniquingKeysWith: { _, last in last })
+    }
+
+    /// Appends the tokens of a text; special tokens in it are text like any other.
+    public func encode(_ bytes: UnsafeRawBufferPointer, into tokens: inout [Int32]) {
+        encode(bytes, specialTokens: .asText, into: &tokens)
+    }
+
+    /// Appends the tokens of a text.
+    public func encode(
+        _ bytes: UnsafeRawBufferPointer, specialTokens: SpecialTokenHandling, into tokens: inout [Int32]
+    ) {
+        guard !bytes.isEmpty else { return }
+        guard UTF8Sequence.firstInvalid(bytes) == nil else {
+            let repaired = UTF8Sequence.repaired(bytes).bytes
+            return repaired.withUnsafeBytes { encode($0, specialTokens: specialTokens, into: &tokens) }
+        }
+        let encoder = idle.withLock { $0.popLast() } ?? WordEncoder(model)
+        rawFinder.split(bytes, skipsSpecial: specialTokens == .asText) { part in
+            switch part {
+            case .token(let token): encoder.append(token, into: &tokens)
+            case .text(let range):
+                encode(raw: UnsafeRawBufferPointer(rebasing: bytes[range]), specialTokens, encoder, &tokens)
+            }
+        }
+        encoder.flush(into: &tokens)
+        idle.withLock { $0.append(encoder) }
+    }
+
+    private func encode(
+        raw: UnsafeRawBufferPointer, _ specialTokens: SpecialTokenHandling, _ encoder: WordEncoder,
+        _ tokens: inout [Int32]
+    ) {
+        if normalizes, let composed = Normalization.shared.composed(raw) {
+            composed.withUnsafeBytes { encode(normal: $0, specialTokens, encoder, &tokens) }
+        } else {
+            encode(normal: raw, specialTokens, encoder, &tokens)
+        }
+    }
+
+    private func encode(
+        normal: UnsafeRawBufferPointer, _ specialTokens: SpecialTokenHandling, _ encoder: WordEncoder,
+        _ tokens: inout [Int32]
+    ) {
+        normalFinder.split(normal, skipsSpecial: specialTokens == .asText) { part in
+            switch part {
+            case .token(let token): encoder.append(token, into: &tokens)
+            case .text(let range):
+                let text = UnsafeRawBufferPointer(rebasing: normal[range])
+                if preTokenizer.addsPrefixSpace, text[0] != 0x20 {
+                    ([0x20] + text).withUnsafeBytes { encode(words: $0, encoder, &tokens) }
+                } else {
+                    encode(words: text, encoder, &tokens)
+                }
+            }
+        }
+    }
+
+    private func encode(words text: UnsafeRawBufferPointer, _ encoder: WordEncoder, _ tokens: inout [Int32]) {
+        guard let base = text.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
+        preTokenizer.split(text) { word in
+            encoder.encode(
+                base + word.lowerBound, word.count, readable: text.count &- word.lowerBound, into: &tokens)
+        }
+    }
+
+    /// The bytes of a token; none for special tokens and for tokens that are not there.
+    public func bytes(of token: Int32) -> [UInt8] {
+        if let content = contents[token] { return content.isSpecial ? [] : content.bytes }
+        return model.vocabulary.bytes(token).map(Array.init) ?? []
+    }
+
+    /// The tokens found in text as they stand; the special ones among them steer the model.
+    public var addedTokens: [AddedToken] { added }
+
+    /// The pieces that a text is cut into, by the tokens they become: added tokens, and words.
+    package func pieces(of bytes: [UInt8], specialTokens: SpecialTokenHandling) -> [[UInt8]] {
+        let repaired = bytes.withUnsafeBytes { UTF8Sequence.repaired($0).bytes }
+        var result: [[UInt8]] = []
+        func words(_ text: UnsafeRawBufferPointer) {
+            normalFinder.split(text, skipsSpecial: specialTokens == .asText) { part in
+                switch part {
+                case .token(let token): result.append(contents[token]?.bytes ?? [])
+                case .text(let range):
+                    var piece = Array(text[range])
+                    if preTokenizer.addsPrefixSpace, piece[0] != 0x20 { piece.insert(0x20, at: 0) }
+                    piece.withUnsafeBytes { bytes in preTokenizer.split(bytes) { result.append(Array(bytes[$0])) } }
+                }
+            }
+        }
+        repaired.withUnsafeBytes { bytes in
+            rawFinder.split(bytes, skipsSpecial: specialTokens == .asText) { part in
+                switch part {
+                case .token(let token): result.append(contents[token]?.bytes ?? [])
+                case .text(let range):
+                    let raw = UnsafeRawBufferPointer(rebasing: bytes[range])
+                    let composed = normalizes ? Normalization.shared.composed(raw) : nil
+                    (composed ?? Array(raw)).withUnsafeBytes(words)
+                }
+            }
+        }
+        return result
+    }
+}
