@@ -176,7 +176,7 @@ private final class PartWriter {
 
 extension DataReport {
     /// Adds what another reading found.
-    mutating func merge(_ other: DataReport) {
+    package mutating func merge(_ other: DataReport) {
         files += other.files
         ignoredFiles += other.ignoredFiles
         records += other.records

@@ -29,8 +29,10 @@ public struct DocumentReader: Sendable {
     package struct Document {
         /// Its text, valid UTF-8, never empty; valid during the call.
         package let bytes: UnsafeRawBufferPointer
-        /// Whether it is a text file rather than a JSON line.
+        /// Whether it is a text file rather than a record of a file.
         package let isFile: Bool
+        /// Number of its record in the unit, from 0; the pieces of a record that was cut share it.
+        package let record: Int
     }
 
     /// A file that was read.
@@ -72,26 +74,46 @@ public struct DocumentReader: Sendable {
     ) throws -> (report: DataReport, sources: [Source]) {
         var report = DataReport()
         var sources: [Source] = []
-        for path in paths {
-            for entry in try FileList.files(at: path, ignored: &report.ignoredFiles) {
-                let file = try MappedFile(entry.path)
-                report.files += 1
-                var sum = SHA256()
-                try file.read(0..<file.bytes.count) { bytes in
-                    sum.update(bytes)
-                    switch entry.kind {
-                    case .text: try record(bytes, entry.path, line: 1, isFile: true, &report, body)
-                    case .lines: try lines(bytes, entry.path, &report, body)
-                    }
-                }
-                sources.append(Source(path: entry.path, bytes: file.bytes.count, sha256: sum.digest()))
-            }
+        for unit in try units(of: paths, ignored: &report.ignoredFiles) {
+            let result = try read(unit, body)
+            report.merge(result.report)
+            sources.append(try result.source ?? source(of: unit.path))
         }
         try check(report, paths)
         return (report, sources)
     }
 
-    private func check(_ report: DataReport, _ paths: [String]) throws {
+    /// Reads the documents of one unit; whether too many records are unusable is for the caller to `check` at the end.
+    /// - Parameters:
+    ///   - unit: one of `units(of:)`
+    ///   - first: the records before this one (counted from 0) are passed over
+    ///   - body: is given the documents in order
+    /// - Throws: `FormatError` for a file that cannot be read, and whatever `body` throws.
+    package func read(
+        _ unit: InputUnit, from first: Int = 0, _ body: (Document) throws -> Void
+    ) throws -> UnitResult {
+        let file = try MappedFile(unit.path)
+        var sum = SHA256()
+        var report = DataReport()
+        report.files = unit.isFirst && first == 0 ? 1 : 0
+        try file.read(0..<file.bytes.count) { bytes in
+            sum.update(bytes)
+            switch unit.format {
+            case .text where first > 0: break
+            case .text: try record(bytes, unit.path, line: 1, number: 0, isFile: true, &report, body)
+            case .lines: try lines(bytes, unit.path, first, &report, body)
+            }
+        }
+        return UnitResult(
+            report: report, source: Source(path: unit.path, bytes: file.bytes.count, sha256: sum.digest()))
+    }
+
+    /// Refuses what was read when too much of it cannot be used or there is no text in it.
+    /// - Parameters:
+    ///   - report: of everything read
+    ///   - paths: what the caller was asked to read
+    /// - Throws: `DataError` with the first findings.
+    package func check(_ report: DataReport, _ paths: [String]) throws {
         let subject = paths.joined(separator: ", ")
         let findings = report.findings.map { "\n  \($0)" }.joined()
         guard report.malformedShare <= settings.malformedLimit else {
@@ -107,26 +129,28 @@ public struct DocumentReader: Sendable {
     }
 
     private func lines(
-        _ bytes: UnsafeRawBufferPointer, _ path: String, _ report: inout DataReport, _ body: (Document) throws -> Void
+        _ bytes: UnsafeRawBufferPointer, _ path: String, _ first: Int, _ report: inout DataReport,
+        _ body: (Document) throws -> Void
     ) throws {
         guard !bytes.isEmpty else {
             report.records += 1
             report.note(\.empty, path, 1, "the file is empty; left out")
             return
         }
-        var (start, line) = (0, 0)
+        var (start, line, number) = (0, 0, -1)
         while start < bytes.count {
             let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
             line += 1
             let content = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
             start = end + 1
             if content.allSatisfy({ $0 == 0x20 || $0 == 0x0d || $0 == 0x09 }) { continue }
-            try jsonLine(content, path, line, &report, body)
+            number += 1
+            if number >= first { try jsonLine(content, path, line, number, &report, body) }
         }
     }
 
     private func jsonLine(
-        _ bytes: UnsafeRawBufferPointer, _ path: String, _ line: Int, _ report: inout DataReport,
+        _ bytes: UnsafeRawBufferPointer, _ path: String, _ line: Int, _ number: Int, _ report: inout DataReport,
         _ body: (Document) throws -> Void
     ) throws {
         var replacements = 0
@@ -157,12 +181,14 @@ public struct DocumentReader: Sendable {
         if replacements > 0 {
             report.note(\.repaired, path, line, "\(replacements) invalid bytes replaced by U+FFFD")
         }
-        try Array(text.utf8).withUnsafeBytes { try record($0, path, line: line, isFile: false, &report, body) }
+        try Array(text.utf8).withUnsafeBytes {
+            try record($0, path, line: line, number: number, isFile: false, &report, body)
+        }
     }
 
     private func record(
-        _ bytes: UnsafeRawBufferPointer, _ path: String, line: Int, isFile: Bool, _ report: inout DataReport,
-        _ body: (Document) throws -> Void
+        _ bytes: UnsafeRawBufferPointer, _ path: String, line: Int, number: Int, isFile: Bool,
+        _ report: inout DataReport, _ body: (Document) throws -> Void
     ) throws {
         report.records += 1
         let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
@@ -172,7 +198,7 @@ public struct DocumentReader: Sendable {
             return
         }
         guard let bad = UTF8Sequence.firstInvalid(text) else {
-            try deliver(text, path, line: line, isFile: isFile, &report, body)
+            try deliver(text, path, line: line, number: number, isFile: isFile, &report, body)
             return
         }
         let badLine = line + text[..<bad].reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
@@ -184,13 +210,13 @@ public struct DocumentReader: Sendable {
         }
         report.note(\.repaired, path, badLine, "\(repaired.replacements) invalid bytes replaced by U+FFFD")
         try repaired.bytes.withUnsafeBytes {
-            try deliver($0, path, line: line, isFile: isFile, &report, body)
+            try deliver($0, path, line: line, number: number, isFile: isFile, &report, body)
         }
     }
 
     private func deliver(
-        _ text: UnsafeRawBufferPointer, _ path: String, line: Int, isFile: Bool, _ report: inout DataReport,
-        _ body: (Document) throws -> Void
+        _ text: UnsafeRawBufferPointer, _ path: String, line: Int, number: Int, isFile: Bool,
+        _ report: inout DataReport, _ body: (Document) throws -> Void
     ) throws {
         if text.count > settings.longestDocument {
             report.note(\.cut, path, line, "\(text.count) bytes, cut into documents of \(settings.longestDocument)")
@@ -202,7 +228,8 @@ public struct DocumentReader: Sendable {
             while end < rest.endIndex, text[end] & 0xc0 == 0x80 { end -= 1 }
             report.documents += 1
             report.textBytes += end - rest.startIndex
-            try body(Document(bytes: UnsafeRawBufferPointer(rebasing: rest[..<end]), isFile: isFile))
+            let piece = UnsafeRawBufferPointer(rebasing: rest[..<end])
+            try body(Document(bytes: piece, isFile: isFile, record: number))
             rest = rest[end...]
         }
     }

@@ -3,18 +3,14 @@ import GDNTensor
 
 /// The files that a path stands for: itself, or everything readable below a folder.
 enum FileList {
-    enum Kind {
-        case text
-        case lines
-    }
-
     struct Entry: Equatable {
         let path: String
-        let kind: Kind
+        let format: InputFormat
+        let bytes: Int
     }
 
-    /// Names a file's kind by its ending; nil for endings that are neither.
-    static func kind(of path: String) -> Kind? {
+    /// Names a file's format by its ending; nil for other endings.
+    static func format(of path: String) -> InputFormat? {
         let name = path[(path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex)...]
         switch name.lastIndex(of: ".").map({ name[$0...].lowercased() }) {
         case ".jsonl", ".ndjson": return .lines
@@ -37,7 +33,7 @@ enum FileList {
             return try matches.flatMap { try files(at: $0, ignored: &ignored) }
         }
         guard status.st_mode & S_IFMT == S_IFDIR else {
-            return [Entry(path: path, kind: kind(of: path) ?? .text)]
+            return [Entry(path: path, format: format(of: path) ?? .text, bytes: Int(status.st_size))]
         }
         var entries: [Entry] = []
         try collect(path, into: &entries, ignored: &ignored)
@@ -74,8 +70,8 @@ enum FileList {
             }
             if link.st_mode & S_IFMT == S_IFDIR {
                 try collect(path, into: &entries, ignored: &ignored)
-            } else if status.st_mode & S_IFMT == S_IFREG, let kind = kind(of: name) {
-                entries.append(Entry(path: path, kind: kind))
+            } else if status.st_mode & S_IFMT == S_IFREG, let format = format(of: name) {
+                entries.append(Entry(path: path, format: format, bytes: Int(status.st_size)))
             } else {
                 ignored += 1
             }
