@@ -173,19 +173,3 @@ private final class PartWriter {
         self.writer = nil
     }
 }
-
-extension DataReport {
-    /// Adds what another reading found.
-    mutating func merge(_ other: DataReport) {
-        files += other.files
-        ignoredFiles += other.ignoredFiles
-        records += other.records
-        documents += other.documents
-        textBytes += other.textBytes
-        empty += other.empty
-        repaired += other.repaired
-        cut += other.cut
-        malformed += other.malformed
-        findings = Array((findings + other.findings).prefix(10))
-    }
-}

@@ -2,26 +2,53 @@ import GDNFormats
 import GDNTensor
 import GDNTokenizers
 
-/// Reads documents one after another from text files, folders and JSON lines.
+/// Reads documents one after another from text files, JSON lines (both also compressed with gzip or Zstandard), Parquet,
+/// folders of these and standard input.
 ///
-/// Nothing is held in memory but the document at hand. Every text file is a document, every JSON line one under the
-/// set field. Bad records never end the program: they are counted, the first ten are kept with file and line, and
-/// only when more than a set share cannot be used is that an error.
+/// Nothing is held in memory but the record at hand and a few buffers. Every text file is a document, every JSON line and
+/// every row of a Parquet file one under the set field. Bad records never end the program: they are counted, the first ten
+/// are kept with file and line, and only when more than a set share cannot be used is that an error.
 public struct DocumentReader: Sendable {
     /// How to read.
     public struct Settings: Sendable, Codable, Equatable {
-        /// The field of a JSON line that holds the text.
+        /// The field of a JSON line, or the column of a Parquet file, that holds the text.
         public var textField: String
         /// Longest document in bytes; longer records are cut into several.
         public var longestDocument: Int
         /// Largest share of records that may be unusable, 0 … 1.
         public var malformedLimit: Double
+        /// Longest JSON line and Parquet page in bytes that is held in memory; what is longer is left out as malformed.
+        /// (Text files have no such limit.)
+        public var longestRecord: Int
+        /// Use what comes before the place where a compressed file or a Parquet file breaks off or is damaged, and count
+        /// the file as damaged; otherwise that is an error, because mostly a download was not finished.
+        public var keepsDamagedFiles: Bool
+        /// What standard input holds, text or JSON lines; nil: JSON lines if it begins with a brace, else text.
+        public var standardInput: InputFormat?
 
         /// Settings, with defaults for all.
-        public init(textField: String = "text", longestDocument: Int = 1 << 24, malformedLimit: Double = 0.05) {
+        public init(
+            textField: String = "text", longestDocument: Int = 1 << 24, malformedLimit: Double = 0.05,
+            longestRecord: Int = 1 << 28, keepsDamagedFiles: Bool = false, standardInput: InputFormat? = nil
+        ) {
             self.textField = textField
             self.longestDocument = longestDocument
             self.malformedLimit = malformedLimit
+            self.longestRecord = longestRecord
+            self.keepsDamagedFiles = keepsDamagedFiles
+            self.standardInput = standardInput
+        }
+
+        /// Decodes settings; those that an older manifest does not have are the defaults.
+        public init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            let defaults = Settings()
+            textField = try values.decode(String.self, forKey: .textField)
+            longestDocument = try values.decode(Int.self, forKey: .longestDocument)
+            malformedLimit = try values.decode(Double.self, forKey: .malformedLimit)
+            longestRecord = try values.decodeIfPresent(Int.self, forKey: .longestRecord) ?? defaults.longestRecord
+            keepsDamagedFiles = try values.decodeIfPresent(Bool.self, forKey: .keepsDamagedFiles) ?? false
+            standardInput = try values.decodeIfPresent(InputFormat.self, forKey: .standardInput)
         }
     }
 
@@ -29,8 +56,10 @@ public struct DocumentReader: Sendable {
     package struct Document {
         /// Its text, valid UTF-8, never empty; valid during the call.
         package let bytes: UnsafeRawBufferPointer
-        /// Whether it is a text file rather than a JSON line.
+        /// Whether it is a text file rather than a record of a file.
         package let isFile: Bool
+        /// Number of its record in the unit, from 0; the pieces of a record that was cut share it.
+        package let record: Int
     }
 
     /// A file that was read.
@@ -43,11 +72,11 @@ public struct DocumentReader: Sendable {
         public var sha256: String
     }
 
-    /// A record with more invalid bytes than this share of all counts as unusable: it is no text at all.
-    static let repairableShare = 0.1
-
     /// How to read.
     public let settings: Settings
+    /// Plain JSON lines larger than twice this are divided into units of this many bytes, and row groups of Parquet are put
+    /// together up to it.
+    package var unitBytes = 1 << 26
 
     /// A reader.
     /// - Throws: `DataError` when a setting is impossible.
@@ -59,6 +88,15 @@ public struct DocumentReader: Sendable {
         guard (0...1).contains(settings.malformedLimit) else {
             throw DataError(
                 "malformed limit", "\(settings.malformedLimit) is no share", advice: "set it between 0 and 1")
+        }
+        guard settings.longestRecord >= 1 << 10, settings.longestRecord < 1 << 31 else {
+            throw DataError(
+                "longest record", "\(settings.longestRecord) bytes", advice: "allow 1024 to 2147483647 bytes")
+        }
+        guard settings.standardInput != .parquet else {
+            throw DataError(
+                "standard input", "Parquet is read from its end, standard input from its beginning",
+                advice: "name the file")
         }
         self.settings = settings
     }
@@ -72,26 +110,22 @@ public struct DocumentReader: Sendable {
     ) throws -> (report: DataReport, sources: [Source]) {
         var report = DataReport()
         var sources: [Source] = []
-        for path in paths {
-            for entry in try FileList.files(at: path, ignored: &report.ignoredFiles) {
-                let file = try MappedFile(entry.path)
-                report.files += 1
-                var sum = SHA256()
-                try file.read(0..<file.bytes.count) { bytes in
-                    sum.update(bytes)
-                    switch entry.kind {
-                    case .text: try record(bytes, entry.path, line: 1, isFile: true, &report, body)
-                    case .lines: try lines(bytes, entry.path, &report, body)
-                    }
-                }
-                sources.append(Source(path: entry.path, bytes: file.bytes.count, sha256: sum.digest()))
-            }
+        for unit in try units(of: paths, ignored: &report.ignoredFiles) {
+            let result = try read(unit, body)
+            report.merge(result.report)
+            if unit.isFirst { sources.append(try result.source ?? source(of: unit.path)) }
         }
+        try resolveLines(of: &report)
         try check(report, paths)
         return (report, sources)
     }
 
-    private func check(_ report: DataReport, _ paths: [String]) throws {
+    /// Refuses what was read when too much of it cannot be used or there is no text in it.
+    /// - Parameters:
+    ///   - report: of everything read
+    ///   - paths: what the caller was asked to read
+    /// - Throws: `DataError` with the first findings.
+    package func check(_ report: DataReport, _ paths: [String]) throws {
         let subject = paths.joined(separator: ", ")
         let findings = report.findings.map { "\n  \($0)" }.joined()
         guard report.malformedShare <= settings.malformedLimit else {
@@ -103,107 +137,6 @@ public struct DocumentReader: Sendable {
         }
         guard report.documents > 0 else {
             throw DataError(subject, "no text in \(report.files) files", advice: "name files with text\(findings)")
-        }
-    }
-
-    private func lines(
-        _ bytes: UnsafeRawBufferPointer, _ path: String, _ report: inout DataReport, _ body: (Document) throws -> Void
-    ) throws {
-        guard !bytes.isEmpty else {
-            report.records += 1
-            report.note(\.empty, path, 1, "the file is empty; left out")
-            return
-        }
-        var (start, line) = (0, 0)
-        while start < bytes.count {
-            let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-            line += 1
-            let content = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-            start = end + 1
-            if content.allSatisfy({ $0 == 0x20 || $0 == 0x0d || $0 == 0x09 }) { continue }
-            try jsonLine(content, path, line, &report, body)
-        }
-    }
-
-    private func jsonLine(
-        _ bytes: UnsafeRawBufferPointer, _ path: String, _ line: Int, _ report: inout DataReport,
-        _ body: (Document) throws -> Void
-    ) throws {
-        var replacements = 0
-        let value: JSONValue
-        do {
-            if UTF8Sequence.firstInvalid(bytes) == nil {
-                value = try JSONValue(parsing: bytes, file: path)
-            } else {
-                let repaired = UTF8Sequence.repaired(bytes)
-                replacements = repaired.replacements
-                value = try repaired.bytes.withUnsafeBytes { try JSONValue(parsing: $0, file: path) }
-            }
-        } catch let error as FormatError {
-            report.records += 1
-            report.note(\.malformed, path, line, "\(error.rule); left out")
-            return
-        }
-        guard let text = value[settings.textField]?.string else {
-            report.records += 1
-            report.note(\.malformed, path, line, "no text under \"\(settings.textField)\"; left out")
-            return
-        }
-        guard Double(replacements) <= Self.repairableShare * Double(bytes.count) else {
-            report.records += 1
-            report.note(\.malformed, path, line, "\(replacements) invalid bytes, this is no UTF-8; left out")
-            return
-        }
-        if replacements > 0 {
-            report.note(\.repaired, path, line, "\(replacements) invalid bytes replaced by U+FFFD")
-        }
-        try Array(text.utf8).withUnsafeBytes { try record($0, path, line: line, isFile: false, &report, body) }
-    }
-
-    private func record(
-        _ bytes: UnsafeRawBufferPointer, _ path: String, line: Int, isFile: Bool, _ report: inout DataReport,
-        _ body: (Document) throws -> Void
-    ) throws {
-        report.records += 1
-        let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
-        let text = isFile && bytes.starts(with: byteOrderMark) ? UnsafeRawBufferPointer(rebasing: bytes[3...]) : bytes
-        guard !text.isEmpty else {
-            report.note(\.empty, path, line, "no text; left out")
-            return
-        }
-        guard let bad = UTF8Sequence.firstInvalid(text) else {
-            try deliver(text, path, line: line, isFile: isFile, &report, body)
-            return
-        }
-        let badLine = line + text[..<bad].reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
-        let repaired = UTF8Sequence.repaired(text)
-        guard Double(repaired.replacements) <= Self.repairableShare * Double(text.count) else {
-            report.note(
-                \.malformed, path, badLine, "\(repaired.replacements) invalid bytes, this is no UTF-8; left out")
-            return
-        }
-        report.note(\.repaired, path, badLine, "\(repaired.replacements) invalid bytes replaced by U+FFFD")
-        try repaired.bytes.withUnsafeBytes {
-            try deliver($0, path, line: line, isFile: isFile, &report, body)
-        }
-    }
-
-    private func deliver(
-        _ text: UnsafeRawBufferPointer, _ path: String, line: Int, isFile: Bool, _ report: inout DataReport,
-        _ body: (Document) throws -> Void
-    ) throws {
-        if text.count > settings.longestDocument {
-            report.note(\.cut, path, line, "\(text.count) bytes, cut into documents of \(settings.longestDocument)")
-        }
-        var rest = text[...]
-        while !rest.isEmpty {
-            var end = min(rest.startIndex + settings.longestDocument, rest.endIndex)
-            // Not inside a character: its bytes behind the first are 10xxxxxx.
-            while end < rest.endIndex, text[end] & 0xc0 == 0x80 { end -= 1 }
-            report.documents += 1
-            report.textBytes += end - rest.startIndex
-            try body(Document(bytes: UnsafeRawBufferPointer(rebasing: rest[..<end]), isFile: isFile))
-            rest = rest[end...]
         }
     }
 }

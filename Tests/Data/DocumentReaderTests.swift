@@ -103,6 +103,39 @@ import Testing
         #expect(throws: DataError.self) { try DocumentReader(.init(malformedLimit: .nan)) }
     }
 
+    @Test func unitsAreReadByThemselvesFromAnyRecord() throws {
+        let lines = (0..<30).map { $0 % 7 == 3 ? "\n" : $0 % 5 == 4 ? "?\n" : "{\"text\": \"\($0)\"}\n" }.joined()
+        try folder.write("a.jsonl", lines)
+        try folder.write("b.txt", "one")
+        let reader = try DocumentReader(.init(malformedLimit: 1))
+        let units = try reader.units(of: [folder.root])
+        var whole: [[String]] = []
+        var merged = DataReport()
+        for unit in units {
+            var records: [(Int, String)] = []
+            let result = try reader.read(unit) {
+                records.append(($0.record, String(decoding: $0.bytes, as: UTF8.self)))
+            }
+            whole.append(records.map(\.1))
+            #expect(result.report.files == 1)
+            #expect(try result.source == reader.source(of: unit.path))
+            merged.merge(result.report)
+            for first in 0...result.report.records + 1 {
+                var rest: [(Int, String)] = []
+                let later = try reader.read(unit, from: first) {
+                    rest.append(($0.record, String(decoding: $0.bytes, as: UTF8.self)))
+                }
+                #expect(rest.map(\.0) == records.map(\.0).filter { $0 >= first })
+                #expect(rest.map(\.1) == records.filter { $0.0 >= first }.map(\.1))
+                #expect(later.report.records == max(0, result.report.records - first))
+                #expect(later.report.files == (first == 0 ? 1 : 0))
+            }
+        }
+        let (texts, report) = try read([folder.root], .init(malformedLimit: 1))
+        #expect(whole.flatMap { $0 } == texts && merged == report)
+        #expect(report.malformed > 0 && report.documents > 10)
+    }
+
     @Test func damagedLinesNeverCrash() throws {
         let good = Array("{\"text\": \"Gr\u{fc}\u{df}e \\u00e9\"}\n{\"text\": \"b\", \"n\": [1, {}]}\n".utf8)
         var random = Random(seed: 2)
