@@ -15,10 +15,11 @@ struct DeviceOptions: ParsableArguments {
     }
 
     /// Opens the device.
-    func makeBackend() throws -> Backend {
+    /// - Parameter computeType: of activations on a GPU; the CPU computes in float32
+    func makeBackend(computeType: DType = .float32) throws -> Backend {
         switch Device(device) ?? .cpu {
         case .cpu: .cpu(CPUBackend(threads: threads))
-        case .cuda(let index): .cuda(try CUDABackend(deviceIndex: index))
+        case .cuda(let index): .cuda(try CUDABackend(deviceIndex: index, computeType: computeType))
         }
     }
 }

@@ -49,6 +49,7 @@ public final class LanguageModel {
         head =
             configuration.tieWordEmbeddings ? embeddings : try store.matrix("lm_head.weight", vocabulary, width)
         parameters = store.parameters
+        try store.fill()
     }
 
     /// The final norm's output [B, T, D] for tokens [B, T].
