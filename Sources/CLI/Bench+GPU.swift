@@ -78,3 +78,28 @@ extension BenchTrain {
                 + "all \(Terminal.fixed(total, decimals: 1)) ms", terminator: "\n")
     }
 }
+
+/// `gdn bench decode --device cuda`: bfloat16.
+extension BenchDecode {
+    func runOnGPU() throws {
+        let model = try BenchmarkModel(preset: preset)
+        guard case .cuda(let cuda) = try device.makeBackend(computeType: .bfloat16) else { return }
+        let results = try CUDADecodingBenchmark.run(
+            model.configuration, cuda: cuda, batches: batch, context: context, tokens: tokens)
+        if unchecked {
+            Terminal.note("the operations were not checked in this run")
+        } else {
+            try requirePassing(OperationChecker(.cuda(cuda), dtype: .bfloat16))
+        }
+        if json { return try Terminal.printJSON(results) }
+        let rows = results.map { result in
+            [
+                "\(result.batch)", Terminal.fixed(result.milliseconds, decimals: 3),
+                Terminal.number(result.tokensPerSecond), Terminal.fixed(Double(result.bytes) * 1e-9, decimals: 2),
+                Terminal.fixed(100 * result.shareOfFloor, decimals: 0),
+            ]
+        }
+        print(
+            Terminal.table([["batch", "ms", "tokens/s", "GB", "% of the floor's rate"]] + rows), terminator: "")
+    }
+}

@@ -154,10 +154,20 @@ struct BenchDecode: ParsableCommand {
     @Option(help: "Timed tokens.")
     var tokens = 256
 
+    @Option(help: "On a GPU: numbers of sequences.")
+    var batch: [Int] = [1, 64]
+
+    @Option(help: "On a GPU: tokens before the first that is timed.")
+    var context = 512
+
+    @Flag(help: "On a GPU: give figures without checking the operations in the same run.")
+    var unchecked = false
+
     @Flag(help: "Print JSON.")
     var json = false
 
     func run() throws {
+        if case .cuda? = Device(device.device) { return try runOnGPU() }
         let cpu = try passingCPU(device)
         let result = try DecodingBenchmark.run(BenchmarkModel(preset: preset), cpu: cpu, tokens: tokens)
         if json { return try Terminal.printJSON(result) }

@@ -1,3 +1,4 @@
+import GDNCUDABackend
 import GDNTensor
 
 /// How fresh weights are drawn.
@@ -17,8 +18,21 @@ struct Initialiser: Sendable {
     let layers: Int
     let range: Double
 
-    /// Writes the elements of one parameter.
-    typealias Fill = @Sendable (UnsafeMutableBufferPointer<Float>) -> Void
+    /// The elements of one parameter, drawn one after another.
+    struct Fill: Sendable {
+        /// The generator before the first.
+        var start: Random
+        /// Draws an element.
+        var element: @Sendable (inout Random) -> Float
+        /// What `element` draws, where it is something that a GPU draws as well.
+        var distribution: RandomFiller.Distribution?
+
+        /// Writes all elements.
+        func write(_ elements: UnsafeMutableBufferPointer<Float>) {
+            var random = start
+            for index in elements.indices { elements[index] = element(&random) }
+        }
+    }
 
     /// A linear layer's matrix [out, in]; `residual` marks outputs into the residual stream.
     func matrix(_ name: String, fanIn: Int, residual: Bool) -> Fill {
@@ -26,7 +40,7 @@ struct Initialiser: Sendable {
         case .fla: return normal(name, range)
         case .paper:
             let bound = 1 / Double(fanIn).squareRoot() / (residual ? Double(2 * layers).squareRoot() : 1)
-            return draw(name) { Float($0.uniform(-bound, bound)) }
+            return draw(name, .uniform(bound)) { Float($0.uniform(-bound, bound)) }
         }
     }
 
@@ -54,15 +68,18 @@ struct Initialiser: Sendable {
     }
 
     private func normal(_ name: String, _ deviation: Double) -> Fill {
-        draw(name) { Float(deviation * $0.normal()) }
+        draw(name, .normal(deviation)) { Float(deviation * $0.normal()) }
     }
 
-    private func draw(_ name: String, _ element: @escaping @Sendable (inout Random) -> Float) -> Fill {
+    private func draw(
+        _ name: String, _ distribution: RandomFiller.Distribution? = nil,
+        _ element: @escaping @Sendable (inout Random) -> Float
+    ) -> Fill {
         let start = Random.stream(
             seed: seed, name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
-        return { elements in
-            var random = start
-            for index in elements.indices { elements[index] = element(&random) }
-        }
+        return Fill(start: start, element: element, distribution: distribution)
     }
+
+    /// Ones; nothing is drawn.
+    var ones: Fill { Fill(start: Random(seed: 0), element: { _ in 1 }) }
 }

@@ -1,4 +1,5 @@
 import GDNAutograd
+import GDNCUDABackend
 import GDNOps
 import GDNTensor
 
@@ -31,7 +32,7 @@ struct ParameterStore {
 
     /// A norm's weight, ones.
     mutating func norm(_ name: String, _ width: Int) throws -> Parameter {
-        try add(name, [width], decays: false) { $0.update(repeating: 1) }
+        try add(name, [width], decays: false, initialiser.ones)
     }
 
     /// `A_log` of the gate.
@@ -49,21 +50,28 @@ struct ParameterStore {
         let order = parameters.indices.sorted { parameters[$0].value.count > parameters[$1].value.count }
         let jobs = order.map { (tensor: parameters[$0].value, fill: fills[$0]) }
         let backend = backend
-        if case .cuda(let cuda) = backend, cuda.isRehearsing { return }
-        try concurrently(jobs.count, threads: processorCount()) { index in
+        var filler: RandomFiller?
+        if case .cuda(let cuda) = backend {
+            if cuda.isRehearsing { return }
+            filler = try RandomFiller(cuda)
+        }
+        try concurrently(jobs.count, threads: processorCount()) { [filler] index in
             let (tensor, fill) = jobs[index]
             switch backend {
-            case .cpu: fill(UnsafeMutableBufferPointer(start: tensor.floats, count: tensor.count))
+            case .cpu: fill.write(UnsafeMutableBufferPointer(start: tensor.floats, count: tensor.count))
             case .cuda(let cuda):
+                if let filler, let distribution = fill.distribution, tensor.count >= 1 << 16 {
+                    return try filler.fill(tensor, distribution, from: fill.start)
+                }
                 let elements = UnsafeMutableBufferPointer<Float>.allocate(capacity: tensor.count)
                 defer { elements.deallocate() }
-                fill(elements)
+                fill.write(elements)
                 try cuda.upload(UnsafeRawPointer(elements.baseAddress), into: tensor)
             }
         }
     }
 
-    private mutating func add(_ name: String, _ shape: Shape, decays: Bool, _ fill: @escaping Initialiser.Fill) throws
+    private mutating func add(_ name: String, _ shape: Shape, decays: Bool, _ fill: Initialiser.Fill) throws
         -> Parameter
     {
         let parameter = Parameter(name, try backend.empty(shape), decays: decays)

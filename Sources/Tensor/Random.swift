@@ -37,6 +37,14 @@ public struct Random: RandomNumberGenerator, Sendable, Codable, Equatable {
         try container.encode([s0, s1, s2, s3], forKey: .state)
     }
 
+    /// A generator in a state of four words, not all zero.
+    package init(words: [UInt64]) {
+        (s0, s1, s2, s3) = (words[0], words[1], words[2], words[3])
+    }
+
+    /// The state.
+    package var words: [UInt64] { [s0, s1, s2, s3] }
+
     /// A generator independent of this one and of all others with another `stream` number.
     public static func stream(seed: UInt64, _ stream: UInt64) -> Random {
         var first = Random(seed: seed)

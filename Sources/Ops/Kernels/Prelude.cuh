@@ -48,7 +48,12 @@ DEVICE float rounded(float x) {
 // In bfloat16 kernels by the hardware's approximations (errors near 1e-6, far below the element's 4e-3): exact division
 // and expf cost more than the memory traffic of the kernels that use them.
 #if ELEMENT_BFLOAT16
-DEVICE float sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+DEVICE float sigmoid(float x) {
+    float power, result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(-1.4426950408889634f * x));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(1.0f + power));
+    return result;
+}
 #else
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 #endif

@@ -35,7 +35,7 @@ private struct LinearCUDA {
 
     /// Positions of the weights that share one product, and the rows of their common matrix.
     private var narrow: (indices: [Int], padded: Int) {
-        guard dtype == .bfloat16, width % 8 == 0 else { return ([], 0) }
+        guard dtype == .bfloat16, width % 8 == 0, rows > 4 else { return ([], 0) }
         let indices = weights.indices.filter { weights[$0].shape[0] < Self.narrowLimit }
         return (indices, (indices.reduce(0) { $0 + weights[$1].shape[0] } + 15) / 16 * 16)
     }
