@@ -186,6 +186,32 @@ DEVICE void store_row(T *row, const RowPart &part, bool active) {
     }
 }
 
+// A part of a row as it lies in memory: loads that are under way while another row is computed with.
+struct __align__(VECTOR * sizeof(element)) RawVector {
+    element at[VECTOR];
+};
+struct RawPart {
+    RawVector at[PER_THREAD];
+};
+DEVICE void fetch_row(RawPart &part, const element *row, bool active) {
+#pragma unroll
+    for (int i = 0; i < PER_THREAD; i++) {
+        int vector = i * GROUP + threadIdx.x % GROUP;
+        if (active && vector < ROW_VECTORS) {
+            part.at[i] = *(const RawVector *)(row + vector * VECTOR);
+        } else {
+#pragma unroll
+            for (int j = 0; j < VECTOR; j++) part.at[i].at[j] = 0;
+        }
+    }
+}
+DEVICE void widen_row(RowPart &to, const RawPart &from) {
+#pragma unroll
+    for (int i = 0; i < PER_THREAD; i++)
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) to.at[i].at[j] = to_float(from.at[i].at[j]);
+}
+
 #define EACH_ELEMENT(i, j)                                                                                             \
     _Pragma("unroll") for (int i = 0; i < PER_THREAD; i++) _Pragma("unroll") for (int j = 0; j < VECTOR; j++)
 
