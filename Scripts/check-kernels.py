@@ -47,13 +47,15 @@ def jobs(quick):
             yield "SwiGLU", ["SwiGLU/kernel.cu"], v, None
             for activation in range(4):
                 yield "Activation", ["Activation/kernel.cu"], v + [f"-DACTIVATION={activation}"], None
-            for taps in (2, 3, 4, 8):
+            for taps in (1, 2, 3, 4, 8):
                 w = element + [f"-DVECTOR={4 if vector > 1 else 1}"]
+                if bf16 and vector > 1 and taps <= 4:
+                    w = w + ["-DFORWARD_VECTOR=8"]
                 yield "ShortConvolution", ["ShortConvolution/kernel.cu"], w + [f"-DTAPS={taps}", "-DACTIVATION=1"], None
             if not bf16:
-                yield "AdamW", ["AdamW/kernel.cu"], v, None
+                yield "AdamW", ["AdamW/kernel.cu"], v + ["-DCHUNK=16384"], None
+                yield "GradientClipping", ["GradientClipping/kernel.cu"], v + ["-DCHUNK=65536"], None
         yield "Gates", ["Gates/kernel.cu"], element, None
-        yield "GradientClipping", ["GradientClipping/kernel.cu"], element, None
         for other in ("float", "bfloat16"):
             yield "Embedding", ["Embedding/kernel.cu"], element + [f"-DTABLE={other}"], None
             yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}"], None

@@ -4,6 +4,7 @@ Works from the kernel sources alone. Bytes: each input read once, each output wr
 usage: python rows_cuda.py SOURCES/Ops
 """
 import os
+import struct
 import sys
 
 import cupy
@@ -101,14 +102,15 @@ report("SwiGLU forward", 3 * size, launcher(m, "swiglu_forward_bfloat16", (132 *
 report("SwiGLU backward", 5 * size, launcher(
     m, "swiglu_backward_bfloat16", (132 * 32,), 256, a, b, c, d, e, i64(ROWS * F)))
 
-m = module("ShortConvolution", ELEMENT_BFLOAT16=1, VECTOR=4, TAPS=4, ACTIVATION=1)
+m = module("ShortConvolution", ELEMENT_BFLOAT16=1, VECTOR=4, FORWARD_VECTOR=8, TAPS=4, ACTIVATION=1)
 a, b, c = (new(ROWS, C) for _ in range(3))
 w = new(C, 4, dtype=torch.float32)
 partial = torch.empty(ROWS // 64, 5 * C, device="cuda")
 grid = ((C // 4 + 127) // 128, ROWS // 64)
+forward_grid = ((C // 8 + 127) // 128, ROWS // 64)
 size = 2 * ROWS * C
 report("short convolution forward", 2 * size, launcher(
-    m, "short_convolution_forward_bfloat16", grid, 128, a, b, w, None, None, None, i32(8), i32(4096), i32(C), i64(ROWS)))
+    m, "short_convolution_forward_bfloat16", forward_grid, 128, a, b, w, None, None, None, i32(8), i32(4096), i32(C), i64(ROWS)))
 report("short convolution backward", 3 * size, launcher(
     m, "short_convolution_backward_bfloat16", grid, 128, a, partial, None, b, c, w, None, None, None, i32(8), i32(4096),
     i32(C), i64(ROWS)))
@@ -122,9 +124,12 @@ losses, kept = torch.empty(r, device="cuda"), torch.ones(2, device="cuda")
 report("cross-entropy rows", 6 * r * W, launcher(
     m, "cross_entropy_short_rows_bfloat16", (r,), 1024, losses, gradient, logits, targets, kept, i32(-100), i32(W)))
 
-m = module("AdamW", ELEMENT_BFLOAT16=0)
+CHUNK = 16384
+m = module("AdamW", ELEMENT_BFLOAT16=0, VECTOR=4, CHUNK=CHUNK)
 n = 1 << 27
 p, mo, v, g = (torch.rand(n, device="cuda") for _ in range(4))
-report("AdamW", 28 * n, launcher(
-    m, "adamw_step_float32", (132 * 32,), 256, p, mo, v, g, *(f32(z) for z in (.99, 1e-3, .9, .1, .95, .05, 1, 1e-8, 1)),
-    i64(n)))
+copy = torch.empty(n, device="cuda", dtype=bf16)
+keep = struct.unpack("q", struct.pack("fi", 0.99, 0))[0]
+table = torch.tensor([t.data_ptr() for t in (p, mo, v, g, copy)] + [n, 0, keep], dtype=torch.int64, device="cuda")
+report("AdamW with bfloat16 copy", 30 * n, launcher(
+    m, "adamw_step_float32", (n // CHUNK,), 256, table, i32(1), *(f32(z) for z in (1e-3, .9, .1, .95, .05, 1, 1e-8, 1))))

@@ -45,6 +45,14 @@ public enum Backend: Sendable {
         }
     }
 
+    /// A float32 tensor whose elements nobody has written yet.
+    package func empty(_ shape: Shape) throws -> Tensor {
+        switch self {
+        case .cpu(let backend): return backend.empty(shape)
+        case .cuda(let backend): return try backend.empty(shape)
+        }
+    }
+
     /// A tensor of zeros.
     package func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         switch self {

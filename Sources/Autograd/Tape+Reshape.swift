@@ -5,6 +5,8 @@ extension Tape {
     package func reshape(_ x: Variable, _ shape: Shape) -> Variable {
         let original = x.shape
         if original == shape { return x }
-        return record([x], [x.value.reshaped(shape)]) { [$0[0]?.reshaped(original)] }[0]
+        let result = record([x], [x.value.reshaped(shape)]) { [$0[0]?.reshaped(original)] }[0]
+        result.recomputed = x.recomputed.map { value in { try value().reshaped(shape) } }
+        return result
     }
 }

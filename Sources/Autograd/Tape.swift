@@ -10,9 +10,23 @@ public final class Tape {
     /// Whether operations record their backward.
     public let recording: Bool
 
+    /// Where the gradient of an input goes.
+    private enum Target {
+        case parameter(Parameter)
+        case slot(GradientSlot)
+        case nowhere
+
+        init(_ variable: Variable) {
+            if let parameter = variable as? Parameter {
+                self = .parameter(parameter)
+            } else {
+                self = variable.requiresGradient ? .slot(variable.slot) : .nowhere
+            }
+        }
+    }
     private struct Entry {
-        let inputs: [Variable]
-        let outputs: [Variable]
+        let inputs: [Target]
+        let outputs: [GradientSlot]
         let backward: ([Tensor?]) throws -> [Tensor?]
     }
     private var entries: [Entry] = []
@@ -39,7 +53,7 @@ public final class Tape {
     ) -> [Variable] {
         guard needsBackward(inputs) else { return results.map { Variable($0) } }
         let outputs = results.map { Variable($0, requiresGradient: true) }
-        entries.append(Entry(inputs: inputs, outputs: outputs, backward: backward))
+        entries.append(Entry(inputs: inputs.map { Target($0) }, outputs: outputs.map(\.slot), backward: backward))
         return outputs
     }
 
@@ -47,7 +61,7 @@ public final class Tape {
     ///
     /// Gradients of parameters gather in their buffers; those of other leaves in `gradient`.
     public func backward(_ outputs: [Variable], gradients: [Tensor]) throws {
-        for (output, gradient) in zip(outputs, gradients) { try add(gradient, to: output) }
+        for (output, gradient) in zip(outputs, gradients) { try add(gradient, to: Target(output)) }
         while let entry = entries.popLast() {
             let gradients = entry.outputs.map { output in
                 let gradient = output.gradient
@@ -57,14 +71,16 @@ public final class Tape {
             if gradients.allSatisfy({ $0 == nil }) { continue }
             let results = try entry.backward(gradients)
             for (input, gradient) in zip(entry.inputs, results) {
-                if let gradient, input.requiresGradient { try add(gradient, to: input) }
+                if let gradient { try add(gradient, to: input) }
             }
         }
     }
 
-    /// Adds a contribution to a variable's gradient; the first is kept by reference, a shared one is never written to.
-    private func add(_ gradient: Tensor, to variable: Variable) throws {
-        if let parameter = variable as? Parameter {
+    /// Adds a contribution to a gradient; the first is kept by reference, a shared one is never written to.
+    private func add(_ gradient: Tensor, to target: Target) throws {
+        switch target {
+        case .nowhere: return
+        case .parameter(let parameter):
             try parameter.accumulate(on: backend) { buffer, overwrite in
                 if overwrite {
                     try backend.copy(gradient, into: buffer)
@@ -72,16 +88,18 @@ public final class Tape {
                     try backend.add(into: buffer, gradient)
                 }
             }
-        } else if var present = variable.gradient {
-            variable.gradient = nil
+        case .slot(let slot):
+            guard var present = slot.gradient else {
+                slot.gradient = gradient
+                return
+            }
+            slot.gradient = nil
             if isKnownUniquelyReferenced(&present.storage) {
                 try backend.add(into: present, gradient)
-                variable.gradient = present
+                slot.gradient = present
             } else {
-                variable.gradient = try backend.sum(present, gradient)
+                slot.gradient = try backend.sum(present, gradient)
             }
-        } else {
-            variable.gradient = gradient
         }
     }
 
@@ -93,14 +111,15 @@ public final class Tape {
         -> [Variable]
     {
         let values = inputs.map(\.value)
+        let wanted = inputs.map(\.requiresGradient)
         let results = try block(Tape(backend, recording: false), values.map { Variable($0) })
         guard recording else { return results }
         let outputs = results.map { Variable($0.value, requiresGradient: true) }
         let backend = backend
         entries.append(
-            Entry(inputs: inputs, outputs: outputs) { gradients in
+            Entry(inputs: inputs.map { Target($0) }, outputs: outputs.map(\.slot)) { gradients in
                 let tape = Tape(backend)
-                let again = zip(values, inputs).map { Variable($0, requiresGradient: $1.requiresGradient) }
+                let again = zip(values, wanted).map { Variable($0, requiresGradient: $1) }
                 let outputs = try block(tape, again)
                 let present = zip(outputs, gradients).filter { $1 != nil }
                 try tape.backward(present.map(\.0), gradients: present.compactMap(\.1))

@@ -1,4 +1,11 @@
+import GDNCUDABackend
 import GDNTensor
+
+/// Where the gradient of a variable gathers. The tape holds on to this alone, so that a value lives only as long as
+/// somebody needs it.
+final class GradientSlot {
+    var gradient: Tensor?
+}
 
 /// A tensor in a computation, and the place where its gradient gathers.
 ///
@@ -9,7 +16,14 @@ public class Variable {
     /// Whether a backward pass computes a gradient for it.
     public let requiresGradient: Bool
     /// Gradient gathered so far in this backward pass; nil means zero.
-    public internal(set) var gradient: Tensor?
+    public internal(set) var gradient: Tensor? {
+        get { slot.gradient }
+        set { slot.gradient = newValue }
+    }
+    /// Computes the value again from tensors that a backward keeps anyway; nil where that is not cheap. An operation
+    /// that needs this variable in its backward then keeps the closure in place of the value.
+    package var recomputed: (() throws -> Tensor)?
+    let slot = GradientSlot()
 
     /// A variable holding `value`.
     public init(_ value: Tensor, requiresGradient: Bool = false) {
@@ -31,6 +45,8 @@ public final class Parameter: Variable {
     /// Whether the gradient buffer holds anything.
     public private(set) var hasGradient = false
     private var buffer: Tensor?
+    private var halves: Tensor?
+    private var halvesAreCurrent = false
 
     /// A parameter with its name and first value.
     public init(_ name: String, _ value: Tensor, decays: Bool) {
@@ -43,7 +59,21 @@ public final class Parameter: Variable {
     package func replaceValue(_ value: Tensor) {
         assert(value.shape == self.value.shape)
         self.value = value
+        halvesAreCurrent = false
     }
+
+    /// The value rounded to bfloat16, kept beside it: converted when the value has changed since.
+    package func bfloat16Copy(on cuda: CUDABackend) throws -> Tensor {
+        if value.dtype == .bfloat16 { return value }
+        let copy = try halves ?? cuda.empty(shape, .bfloat16)
+        halves = copy
+        if !halvesAreCurrent { try cuda.convert(value, into: copy) }
+        halvesAreCurrent = true
+        return copy
+    }
+
+    /// The rounded copy if there is one. Whoever writes to the value in place on a GPU writes to it too.
+    package var existingBFloat16Copy: Tensor? { halves }
 
     /// The gathered gradient, or nil when there is none.
     package var gatheredGradient: Tensor? { hasGradient ? buffer : nil }

@@ -77,6 +77,21 @@ struct BenchTrain: ParsableCommand {
     @Option(help: "Tokens a sequence.")
     var length = 512
 
+    @Option(help: "On a GPU: several shapes, each sequences x tokens (16x2048), in one process.")
+    var shape: [String] = []
+
+    @Option(help: "On a GPU: float32 or bfloat16 activations; parameters are float32.")
+    var dtype = "bfloat16"
+
+    @Flag(help: "On a GPU: compute every block twice to save memory.")
+    var recompute = false
+
+    @Flag(help: "On a GPU: give figures without checking the operations in the same run.")
+    var unchecked = false
+
+    @Flag(help: "On a GPU: also tell where one step of the first shape spends its time.")
+    var profile = false
+
     @Option(help: "Timed steps.")
     var steps = 7
 
@@ -95,6 +110,7 @@ struct BenchTrain: ParsableCommand {
 
     func run() throws {
         let model = try BenchmarkModel(preset: preset, batch: batch, length: length)
+        if case .cuda? = Device(device.device) { return try runOnGPU(model) }
         let cpu = try passingCPU(device)
         var report = Report(training: try TrainingBenchmark.run(model, cpu: cpu, steps: steps))
         if products {
@@ -139,10 +155,20 @@ struct BenchDecode: ParsableCommand {
     @Option(help: "Timed tokens.")
     var tokens = 256
 
+    @Option(help: "On a GPU: numbers of sequences.")
+    var batch: [Int] = [1, 64]
+
+    @Option(help: "On a GPU: tokens before the first that is timed.")
+    var context = 512
+
+    @Flag(help: "On a GPU: give figures without checking the operations in the same run.")
+    var unchecked = false
+
     @Flag(help: "Print JSON.")
     var json = false
 
     func run() throws {
+        if case .cuda? = Device(device.device) { return try runOnGPU() }
         let cpu = try passingCPU(device)
         let result = try DecodingBenchmark.run(BenchmarkModel(preset: preset), cpu: cpu, tokens: tokens)
         if json { return try Terminal.json(result) }
@@ -203,8 +229,14 @@ private func passingCPU(_ device: DeviceOptions) throws -> CPUBackend {
 
 /// Refuses to time a model one of whose operations is wrong here.
 private func requirePassing(threads: Int?) throws {
-    let checker = OperationChecker(.cpu(CPUBackend(threads: threads, poison: true)))
+    try requirePassing(OperationChecker(.cpu(CPUBackend(threads: threads, poison: true))))
+}
+
+/// Refuses to time a model one of whose operations is wrong on this device.
+func requirePassing(_ checker: OperationChecker) throws {
     for operationCase in OperationCatalog.cases where operationCase.tiny {
+        if case .cuda = checker.backend, operationCase.unsupportedOnCUDA != nil { continue }
+        if checker.dtype == .bfloat16, operationCase.bfloat16Budget == nil { continue }
         if let row = try checker.check(operationCase).first(where: { !$0.passed }) {
             Terminal.note("\(row.identifier) \(row.tensor) fails its check, so no figure is given: run gdn check")
             throw ExitCode(1)

@@ -16,11 +16,13 @@ struct DeviceOptions: ParsableArguments {
 
     /// Opens the device.
     /// - Throws: `BackendError` when there is no such device, or `GDN_BLAS` names no matrix library.
-    /// - Parameter poison: fill the CPU's fresh memory with NaN, for checks
-    func makeBackend(poison: Bool = false) throws -> Backend {
+    /// - Parameters:
+    ///   - computeType: of activations on a GPU; the CPU computes in float32
+    ///   - poison: fill the CPU's fresh memory with NaN, for checks
+    func makeBackend(computeType: DType = .float32, poison: Bool = false) throws -> Backend {
         switch Device(device) ?? .cpu {
         case .cpu: .cpu(CPUBackend(threads: threads, matrixProducts: try .fromEnvironment(), poison: poison))
-        case .cuda(let index): .cuda(try CUDABackend(deviceIndex: index))
+        case .cuda(let index): .cuda(try CUDABackend(deviceIndex: index, computeType: computeType))
         }
     }
 }

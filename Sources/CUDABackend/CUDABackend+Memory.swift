@@ -4,6 +4,7 @@ extension CUDABackend {
     /// A tensor whose elements nobody has written yet.
     /// - Throws: `BackendError` when memory runs out, with what was asked and what lowers it.
     package func empty(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        if isRehearsing { return try rehearsedTensor(shape, dtype) }
         let byteCount = max(256, shape.count * dtype.byteCount)
         var address: UInt64 = 0
         try activate()
@@ -28,9 +29,12 @@ extension CUDABackend {
 
     /// Sets all elements to zero.
     package func clear(_ tensor: Tensor) throws {
+        if isRehearsing { return }
         try activate()
-        try driver.check(
-            driver.memset8Async(tensor.deviceAddress, 0, tensor.byteCount, stream), "clearing \(tensor.shape)")
+        try timed("clear", bytes: tensor.byteCount) {
+            try driver.check(
+                driver.memset8Async(tensor.deviceAddress, 0, tensor.byteCount, stream), "clearing \(tensor.shape)")
+        }
     }
 
     /// Copies bytes between tensors of equal size on this device.
@@ -38,10 +42,13 @@ extension CUDABackend {
         guard from.byteCount == to.byteCount else {
             throw ShapeError("copy", "source is \(from.shape) \(from.dtype), target is \(to.shape) \(to.dtype)")
         }
+        if isRehearsing { return }
         try activate()
-        try driver.check(
-            driver.copyOnDeviceAsync(to.deviceAddress, from.deviceAddress, from.byteCount, stream),
-            "copying \(from.shape)")
+        try timed("copy", bytes: 2 * from.byteCount) {
+            try driver.check(
+                driver.copyOnDeviceAsync(to.deviceAddress, from.deviceAddress, from.byteCount, stream),
+                "copying \(from.shape)")
+        }
     }
 
     /// A copy on this device of a tensor in main memory. The source may be changed as soon as this returns.
@@ -51,17 +58,33 @@ extension CUDABackend {
         return result
     }
 
+    /// A table for a kernel, as int32 pairs: 64-bit numbers and addresses.
+    package func uploadTable(_ numbers: [Int64]) throws -> Tensor {
+        let halves = numbers.flatMap { [Int32(truncatingIfNeeded: $0), Int32(truncatingIfNeeded: $0 >> 32)] }
+        return try upload(Tensor(host: halves, [numbers.count, 2]))
+    }
+
     /// Copies a tensor in main memory into one of equal size on this device.
     package func upload(_ tensor: Tensor, into result: Tensor) throws {
+        try upload(UnsafeRawPointer(tensor.address), into: result)
+    }
+
+    /// Copies the bytes at an address of main memory into a tensor. Several threads may do so at a time.
+    package func upload(_ bytes: UnsafeRawPointer?, into result: Tensor) throws {
+        guard let bytes, !isRehearsing else { return }
         try activate()
         try driver.check(
-            driver.copyToDeviceAsync(result.deviceAddress, tensor.address, tensor.byteCount, stream),
-            "uploading \(tensor.shape)")
-        try driver.check(driver.streamSynchronize(stream), "uploading \(tensor.shape)")
+            driver.copyToDeviceAsync(result.deviceAddress, bytes, result.byteCount, stream),
+            "uploading \(result.shape)")
+        try driver.check(driver.streamSynchronize(stream), "uploading \(result.shape)")
     }
 
     /// Copies the elements of a device tensor to main memory; waits for the work that computes them.
     package func download(_ tensor: Tensor, into address: UnsafeMutableRawPointer) throws {
+        if isRehearsing {
+            memset(address, 0, tensor.byteCount)
+            return
+        }
         try activate()
         try driver.check(
             driver.copyToHostAsync(address, tensor.deviceAddress, tensor.byteCount, stream),

@@ -21,6 +21,13 @@ public final class CUDABackend: @unchecked Sendable {
     let context: Driver.Handle
     let stream: Driver.Handle
     let kernels = KernelTable()
+    /// The profile that is being taken.
+    var profile: Profile?
+    /// The work that is being gone through for its kernels.
+    var rehearsal: Rehearsal?
+    /// Kernels that are being compiled, and those that were and are not loaded yet.
+    var pending: PendingModules?
+    var compiled: [String: [UInt8]] = [:]
     private let pool: Driver.Handle
 
     /// Opens the driver, the device, NVRTC and cuBLASLt.
@@ -64,6 +71,7 @@ public final class CUDABackend: @unchecked Sendable {
     }
 
     deinit {
+        _ = finishPending()
         _ = driver.contextSetCurrent(context)
         _ = driver.streamSynchronize(stream)
         kernels.unload(driver)
@@ -84,12 +92,25 @@ public final class CUDABackend: @unchecked Sendable {
         try driver.check(driver.streamSynchronize(stream), "work on cuda:\(deviceIndex)")
     }
 
-    /// Most bytes the memory pool ever had in use.
-    public func peakMemoryBytes() throws -> Int {
+    /// Most bytes the memory pool had in use since the start or the last `resetPeakMemory`.
+    public func peakMemoryBytes() throws -> Int { try poolAttribute(DriverAttribute.poolUsedMemoryHigh) }
+
+    /// Most bytes the memory pool held, in use or not, since the start or the last `resetPeakMemory`.
+    public func peakReservedBytes() throws -> Int { try poolAttribute(DriverAttribute.poolReservedMemoryHigh) }
+
+    /// Starts the peaks anew from what is in use.
+    public func resetPeakMemory() throws {
+        try activate()
+        for attribute in [DriverAttribute.poolUsedMemoryHigh, DriverAttribute.poolReservedMemoryHigh] {
+            var zero: UInt64 = 0
+            try driver.check(driver.memoryPoolSetAttribute(pool, attribute, &zero), "resetting the memory pool's peak")
+        }
+    }
+
+    private func poolAttribute(_ attribute: Int32) throws -> Int {
         var bytes: UInt64 = 0
         try activate()
-        try driver.check(
-            driver.memoryPoolGetAttribute(pool, DriverAttribute.poolUsedMemoryHigh, &bytes), "reading the memory pool")
+        try driver.check(driver.memoryPoolGetAttribute(pool, attribute, &bytes), "reading the memory pool")
         return Int(bytes)
     }
 

@@ -137,5 +137,6 @@ enum DriverAttribute {
     static let sharedMemoryPerBlockOptIn: Int32 = 97
     static let functionMaxDynamicSharedMemory: Int32 = 8
     static let poolReleaseThreshold: Int32 = 4
+    static let poolReservedMemoryHigh: Int32 = 6
     static let poolUsedMemoryHigh: Int32 = 8
 }

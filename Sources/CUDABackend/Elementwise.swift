@@ -23,6 +23,15 @@ private let elementwiseSource = KernelSource(
         extern "C" __global__ void convert(OUT *out, const A *a, index_t count) {
             EACH(i, count) from_float(&out[i], to_float(a[i]));
         }
+        // Columns of a matrix into another: out[r][at + c] = a[r][from + c], c below `count`.
+        extern "C" __global__ void copy_columns(
+            OUT *out, const A *a, int count, int from, int at, int a_width, int out_width, index_t elements) {
+            EACH(i, elements) {
+                index_t r = i / count;
+                int c = (int)(i - r * count);
+                out[r * out_width + at + c] = a[r * a_width + from + c];
+            }
+        }
         // out[c] = Σ_r a[r][c], in order. Blocks of 32 columns × 8 rows.
         extern "C" __global__ void sum_rows(OUT *out, const A *a, int rows, int columns) {
             __shared__ float sums[8][32];
@@ -79,6 +88,23 @@ extension CUDABackend {
             kernel, blocks: (columns + 31) / 32, threads: 256,
             [.tensor(result), .tensor(matrix), .int(matrix.shape.rows), .int(columns)])
         return result
+    }
+
+    /// Copies `count` columns of a matrix into another of the same dtype and number of rows.
+    package func copyColumns(_ matrix: Tensor, from: Int, into target: Tensor, at: Int, count: Int) throws {
+        let rows = matrix.shape.rows
+        guard target.shape.rows == rows, matrix.dtype == target.dtype else {
+            throw ShapeError("copy_columns", "source is \(matrix.shape) but target \(target.shape)")
+        }
+        let kernel = try kernel(
+            elementwiseSource, "copy_columns",
+            [("OUT", try cName(target)), ("A", try cName(matrix)), ("B", try cName(matrix))])
+        try launch(
+            kernel, blocks: min((rows * count + 255) / 256, 132 * 16), threads: 256,
+            [
+                .tensor(target), .tensor(matrix), .int(count), .int(from), .int(at), .int(matrix.shape[-1]),
+                .int(target.shape[-1]), .long(rows * count),
+            ])
     }
 
     /// `to = factor · from`.

@@ -61,7 +61,7 @@ extension CUDABackend {
         return Double(elapsed)
     }
 
-    private func event() throws -> Driver.Handle {
+    func event() throws -> Driver.Handle {
         var event: Driver.Handle?
         try driver.check(driver.eventCreate(&event, 0), "creating an event")
         return try require(event, "event")

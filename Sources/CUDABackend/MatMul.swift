@@ -194,13 +194,23 @@ extension CUDABackend {
             throw ShapeError("matmul", "A is \(a.dtype.rawValue) but B is \(b.dtype.rawValue)")
         }
         if m == 0 || n == 0 { return }
-        try activate()
         let problem = MatMul.Problem(
             m: m, n: n, k: k, lda: lda ?? (transposeA ? m : k), ldb: ldb ?? (transposeB ? k : n), ldc: ldc ?? n,
             transposeA: transposeA, transposeB: transposeB, inputType: a.dtype, outputType: c.dtype, tf32: allowsTF32,
             accumulates: beta != 0)
-        try matmul.run(
-            driver, stream, problem, a: a.deviceAddress, b: b.deviceAddress, c: c.deviceAddress, alpha: alpha,
-            beta: beta)
+        if isSmallProduct(problem), [a, b].allSatisfy({ $0.deviceAddress % 16 == 0 }) {
+            return try smallProduct(c, a, b, problem, alpha: alpha)
+        }
+        if isRehearsing { return }
+        try activate()
+        let (sizeA, sizeB, sizeC) = (m * k * a.dtype.byteCount, n * k * b.dtype.byteCount, m * n * c.dtype.byteCount)
+        try timed(
+            "product \(m)×\(n)×\(k) to \(c.dtype.rawValue)", bytes: sizeA + sizeB + (beta == 0 ? 1 : 2) * sizeC,
+            flops: 2 * Double(m) * Double(n) * Double(k)
+        ) {
+            try matmul.run(
+                driver, stream, problem, a: a.deviceAddress, b: b.deviceAddress, c: c.deviceAddress, alpha: alpha,
+                beta: beta)
+        }
     }
 }

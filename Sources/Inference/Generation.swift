@@ -57,6 +57,7 @@ public struct Generation: AsyncSequence {
         private var pending: [Int32]
         private var seen: Set<Int32>
         private var produced = 0
+        private var step: DecodingStep?
 
         init(_ generation: Generation) {
             self.generation = generation
@@ -78,7 +79,15 @@ public struct Generation: AsyncSequence {
                 state = try model.emptyState()
                 sampler = try Sampler(generation.options)
             }
-            let logits = try Self.advance(model, pending, &state)
+            let logits: [Float]
+            if let step {
+                logits = try BackendTransfer(backend: model.backend).download(step.logits(after: pending))
+            } else {
+                logits = try Self.advance(model, pending, &state)
+                if case .cuda(let cuda) = model.backend, let state {
+                    step = try DecodingStep(model, on: cuda, state: state)
+                }
+            }
             guard let token = try sampler?.sample(logits, seen: seen), !generation.stopTokens.contains(token) else {
                 produced = generation.limit
                 return nil

@@ -14,6 +14,8 @@ final class GatedDeltaNetMixer {
         var convolutions: [Tensor] = []
         /// [N, HV, K, V]
         var memory: Tensor
+        /// Whether one token's step writes to these tensors instead of replacing them: for recorded steps.
+        var isUpdatedInPlace = false
     }
 
     private let configuration: ModelConfiguration
@@ -68,11 +70,20 @@ final class GatedDeltaNetMixer {
         let v = tape.reshape(mixed[2], [batch, time, valueHeads, valueDim])
         let (logDecay, strength) = try gates(tape, decayInput, betaInput)
 
-        let result = try tape.gatedDeltaRule(
-            q, k, v, logDecay: logDecay, beta: strength, initialState: state.map { Variable($0.memory) },
-            sequences: sequences, erases: configuration.useDeltaRule)
-        state?.memory = result.finalState.value
-        let normed = try normaliseOutput(tape, result.output, gateInput)
+        let mixedValues: Variable
+        if let state, state.isUpdatedInPlace {
+            mixedValues = Variable(
+                try tape.backend.gatedDeltaRuleStep(
+                    q.value, k.value, v.value, logDecay: logDecay?.value, beta: strength?.value, state: state.memory,
+                    erases: configuration.useDeltaRule))
+        } else {
+            let result = try tape.gatedDeltaRule(
+                q, k, v, logDecay: logDecay, beta: strength, initialState: state.map { Variable($0.memory) },
+                sequences: sequences, erases: configuration.useDeltaRule)
+            state?.memory = result.finalState.value
+            mixedValues = result.output
+        }
+        let normed = try normaliseOutput(tape, mixedValues, gateInput)
         return try tape.linear(tape.reshape(normed, [batch, time, configuration.valueWidth]), output)
     }
 
@@ -87,7 +98,11 @@ final class GatedDeltaNetMixer {
             let result = try tape.shortConvolution(
                 inputs[index], weight: convolutions[index], activation: activations[index],
                 initialState: state.map { Variable($0.convolutions[index]) }, sequences: sequences)
-            state?.convolutions[index] = result.finalState.value
+            if let state, state.isUpdatedInPlace {
+                try tape.backend.copy(result.finalState.value, into: state.convolutions[index])
+            } else {
+                state?.convolutions[index] = result.finalState.value
+            }
             return result.output
         }
     }

@@ -13,6 +13,17 @@ public final class LanguageModel {
         public internal(set) var position = 0
         /// Number of sequences.
         public let batch: Int
+
+        /// The same tensors, written to by steps of one token instead of replaced. They must belong to nobody else.
+        package func updatedInPlace() -> State {
+            var state = self
+            for index in state.layers.indices { state.layers[index].isUpdatedInPlace = true }
+            return state
+        }
+        /// Bytes of all tensors.
+        package var byteCount: Int {
+            layers.reduce(0) { $0 + $1.memory.byteCount + $1.convolutions.reduce(0) { $0 + $1.byteCount } }
+        }
     }
 
     /// Shapes and switches.
@@ -49,6 +60,7 @@ public final class LanguageModel {
         head =
             configuration.tieWordEmbeddings ? embeddings : try store.matrix("lm_head.weight", vocabulary, width)
         parameters = store.parameters
+        try store.fill()
     }
 
     /// The final norm's output [B, T, D] for tokens [B, T].

@@ -40,6 +40,14 @@ struct CUDAKernels {
     }
 }
 
+extension Variable {
+    /// The value as matrix products of this dtype take it; a parameter keeps its bfloat16 copy.
+    func operand(_ cuda: CUDABackend, _ dtype: DType) throws -> Tensor {
+        if dtype == .bfloat16, let parameter = self as? Parameter { return try parameter.bfloat16Copy(on: cuda) }
+        return try cuda.convert(value, to: dtype)
+    }
+}
+
 extension Tape {
     /// The variable in another floating-point dtype; its gradient comes back in the dtype it had.
     func converted(_ cuda: CUDABackend, _ x: Variable, to dtype: DType) throws -> Variable {

@@ -8,12 +8,13 @@ enum AdamWCases {
         make("no_decay", [257], steps: 5, decays: false),
         make("scaled_gradient", [3, 65], steps: 3, gradientScale: 0.125),
         make("tiny_gradients", [64], steps: 3, gradientSize: 1e-8),
+        make("many_tensors", [6, 17_004], steps: 2, rowsATensor: [1, 3, 2]),
         make("training", [4096, 256], steps: 2),
     ]
 
     private static func make(
         _ name: String, _ shape: Shape, steps: Int, decays: Bool = true, gradientScale: Double = 1,
-        gradientSize: Double = 1
+        gradientSize: Double = 1, rowsATensor: [Int]? = nil
     ) -> OperationCase {
         let configuration = AdamWConfiguration()
         var inputs = [OperationCase.Input.normal("p", shape)]
@@ -29,10 +30,16 @@ enum AdamWCases {
             let value = try tape.backend.sum(inputs[0].value, tape.backend.zeros(shape))
             let (m, v) = (try tape.backend.zeros(shape), try tape.backend.zeros(shape))
             for (step, gradient) in inputs.dropFirst().enumerated() {
-                let slot = AdamWSlot(
-                    value: value, gradient: gradient.value, firstMoment: m, secondMoment: v, decays: decays)
+                var end = 0
+                let slots = (rowsATensor ?? [shape[0]]).map { rows in
+                    end += rows
+                    let part = end - rows..<end
+                    return AdamWSlot(
+                        value: value.slice(part), gradient: gradient.value.slice(part), firstMoment: m.slice(part),
+                        secondMoment: v.slice(part), decays: decays)
+                }
                 try adamWStep(
-                    slots: [slot], on: tape.backend, learningRate: 1e-2, step: step + 1, gradientScale: gradientScale,
+                    slots: slots, on: tape.backend, learningRate: 1e-2, step: step + 1, gradientScale: gradientScale,
                     configuration: configuration)
             }
             return [value, m, v].map { Variable($0) }

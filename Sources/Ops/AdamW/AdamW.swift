@@ -33,9 +33,20 @@ public struct AdamWSlot: Sendable {
     public let secondMoment: Tensor
     /// Whether weight decay applies.
     public let decays: Bool
+    /// The parameter rounded to bfloat16, written with it on a GPU; nil where there is none.
+    let copy: Tensor?
 
     /// A slot of these tensors.
     public init(value: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor, decays: Bool) {
+        self.init(
+            value: value, gradient: gradient, firstMoment: firstMoment, secondMoment: secondMoment, decays: decays,
+            copy: nil)
+    }
+
+    private init(
+        value: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor, decays: Bool, copy: Tensor?
+    ) {
+        self.copy = copy
         self.value = value
         self.gradient = gradient
         self.firstMoment = firstMoment
@@ -48,7 +59,7 @@ public struct AdamWSlot: Sendable {
         guard let gradient = parameter.gatheredGradient else { return nil }
         self.init(
             value: parameter.value, gradient: gradient, firstMoment: firstMoment, secondMoment: secondMoment,
-            decays: parameter.decays)
+            decays: parameter.decays, copy: parameter.existingBFloat16Copy)
     }
 }
 

@@ -85,6 +85,8 @@ package struct OperationCase: Sendable {
     package var bfloat16Budget: Budget? = .bfloat16
     /// Judged by comparison with a plain evaluation in float32 alone: at most twice its error (gradients: three times).
     package var illConditioned = false
+    /// The same in bfloat16: judged by comparison with a plain evaluation whose operands are rounded to bfloat16.
+    package var illConditionedInBFloat16 = false
     /// Why there is no CUDA form for this case; nil where there is one.
     package var unsupportedOnCUDA: String?
     /// Small enough for finite differences of the reference.

@@ -41,7 +41,7 @@ package struct OperationChecker {
         let outputs = operationCase.reference.forward(doubles)
         let gradients = operationCase.reference.gradients(doubles, upstream)
         let plain =
-            operationCase.illConditioned ? plainErrors(operationCase, inputs, upstream, outputs, gradients) : nil
+            isIllConditioned(operationCase) ? plainErrors(operationCase, inputs, upstream, outputs, gradients) : nil
 
         var rows: [CheckRow] = []
         let budget = dtype == .bfloat16 ? operationCase.bfloat16Budget ?? .bfloat16 : operationCase.budget
@@ -79,6 +79,10 @@ package struct OperationChecker {
     private var guardViolations: Int? {
         guard case .cpu(let cpu) = backend, cpu.memory.poison else { return nil }
         return cpu.memory.guardViolations
+    }
+
+    private func isIllConditioned(_ operationCase: OperationCase) -> Bool {
+        dtype == .bfloat16 ? operationCase.illConditionedInBFloat16 : operationCase.illConditioned
     }
 
     /// Inputs of a case, drawn from its own seed; in bfloat16 runs rounded to what the operation will see.
@@ -127,8 +131,9 @@ package struct OperationChecker {
         _ operationCase: OperationCase, _ inputs: [ReferenceArray<Float>], _ upstream: [ReferenceArray<Double>],
         _ outputs: [ReferenceArray<Double>], _ gradients: [ReferenceArray<Double>?]
     ) -> (outputs: [Double], gradients: [Double]) {
-        let plainOutputs = operationCase.reference.forward(inputs)
-        let plainGradients = operationCase.reference.gradients(inputs, upstream.map { $0.converted(Float.self) })
+        let reference = (dtype == .bfloat16 ? operationCase.reference.inBFloat16 : nil) ?? operationCase.reference
+        let plainOutputs = reference.forward(inputs)
+        let plainGradients = reference.gradients(inputs, upstream.map { $0.converted(Float.self) })
         return (
             zip(plainOutputs, outputs).map { relativeError($0.values, $1.values) },
             zip(plainGradients, gradients).map { plain, exact in

@@ -89,4 +89,10 @@ package protocol OperationReference: Sendable {
     /// Gradients of Σ ⟨output, upstream⟩ with respect to the inputs; nil where an input has none.
     func gradients<Scalar: ReferenceScalar>(_ inputs: [ReferenceArray<Scalar>], _ upstream: [ReferenceArray<Scalar>])
         -> [ReferenceArray<Scalar>?]
+    /// The same evaluation with the operands of products rounded to bfloat16; nil where no case needs it.
+    var inBFloat16: (any OperationReference)? { get }
+}
+
+extension OperationReference {
+    package var inBFloat16: (any OperationReference)? { nil }
 }

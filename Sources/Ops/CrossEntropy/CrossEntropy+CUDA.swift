@@ -12,7 +12,7 @@ extension Tape {
     ) throws -> Variable {
         let form = try CrossEntropyCUDA(cuda, hidden.value.dtype, logits: .float32, targets, ignoreIndex)
         let records = needsBackward([hidden, weight])
-        let (x, w) = (hidden.value, try cuda.convert(weight.value, to: hidden.value.dtype))
+        let (x, w) = (hidden.value, try weight.operand(cuda, hidden.value.dtype))
         let (rows, width, vocabulary) = (x.shape.rows, x.shape[-1], w.shape[0])
         let dHidden = try records && hidden.requiresGradient ? cuda.empty(x.shape, x.dtype) : nil
         let dWeight = try records && weight.requiresGradient ? cuda.empty(w.shape) : nil
@@ -111,8 +111,8 @@ private struct CrossEntropyCUDA {
             [.tensor(kept), .tensor(targets), .long(targets.count), .int(Int(ignoreIndex))])
     }
 
-    /// Rows of logits that exist at a time: 256 MB of them, at least 64 rows.
-    func blockRows(_ vocabulary: Int) -> Int { max(64, (64 << 20) / max(1, vocabulary)) }
+    /// Rows of logits that exist at a time: about 512 MB of them, whole tiles of a matrix product.
+    func blockRows(_ vocabulary: Int) -> Int { max(128, (128 << 20) / max(1, vocabulary) / 128 * 128) }
 
     /// Losses of rows `block`, whose logits come first in `logits`; and their gradient.
     func rows(_ losses: Tensor, _ gradient: Tensor?, _ logits: Tensor, _ block: Range<Int>) throws {

@@ -75,16 +75,19 @@ struct GatedDeltaRuleCUDA {
                 .tensor(inverse), .tensor(scores), .tensor(gates), .optional(state),
             ] + table + [.float(shape.scale)])
 
-        let results = tape.record(variables, [output, finalState]) { upstream in
-            guard let solved else { return variables.map { _ in nil } }
-            let dOut = try upstream[0] ?? cuda.zeros(v.shape, dtype)
+        let values = v.shape
+        let (decayShape, betaShape) = (inputs.logDecay?.shape, inputs.beta?.shape)
+        let (argumentCount, hasState) = (variables.count, inputs.initialState != nil)
+        let results = tape.record(variables, [output, finalState]) { [cuda, shape, plan] upstream in
+            guard let solved else { return Array(repeating: nil, count: argumentCount) }
+            let dOut = try upstream[0] ?? cuda.zeros(values, dtype)
             let states = try cuda.empty([slots, shape.V, shape.K], dtype)
             try scan.launch(
                 "gated_delta_rule_backward_states", blocks: blocks, threads: plan.scanThreads, shared: plan.stateBytes,
                 [.tensor(states), .tensor(k), .tensor(solved), .tensor(gates), .optional(state)] + table)
-            let dv = try cuda.empty(v.shape, dtype)
+            let dv = try cuda.empty(values, dtype)
             let dStates = try cuda.empty([slots, shape.V, shape.K], dtype)
-            let dInitial = try inputs.initialState.map { _ in try cuda.empty(shape.stateShape) }
+            let dInitial = try hasState ? cuda.empty(shape.stateShape) : nil
             try scan.launch(
                 "gated_delta_rule_backward_scan", blocks: blocks, threads: plan.scanThreads, shared: plan.scanBytes,
                 [
@@ -95,7 +98,7 @@ struct GatedDeltaRuleCUDA {
             let gradients = try CUDAKernels(cuda, gradientSource, dtype, plan.gradientDefines)
             let (dq, dk) = (try cuda.empty(q.shape, dtype), try cuda.empty(k.shape, dtype))
             let tokens = shape.B * shape.T
-            let dBeta = try inputs.beta.map { try cuda.empty($0.shape) }
+            let dBeta = try betaShape.map { try cuda.empty($0) }
             let dCumulative = try cuda.empty([plan.keyTiles, tokens, shape.HV])
             let items = capacity * shape.H * plan.keyTiles
             try gradients.launch(
@@ -106,7 +109,7 @@ struct GatedDeltaRuleCUDA {
                     .tensor(solved), .tensor(dOut), .tensor(dv), .tensor(states), .tensor(dStates), .tensor(gates),
                     .tensor(chunks), .int(shape.H), .long(tokens), .float(shape.scale), .int(items),
                 ])
-            let dDecay = try inputs.logDecay.map { try cuda.empty($0.shape) }
+            let dDecay = try decayShape.map { try cuda.empty($0) }
             if let dDecay {
                 try gradients.launch(
                     "gated_delta_rule_backward_decay", blocks: slots, threads: 64,

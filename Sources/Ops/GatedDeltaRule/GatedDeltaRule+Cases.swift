@@ -101,8 +101,8 @@ enum GatedDeltaRuleCases {
         let elements: Int = inputs.map(\.shape.count).reduce(0, +) + tokenHeads * o.V
         var operationCase = OperationCase(
             operation: "gated_delta_rule", name: o.name, inputs: inputs, outputs: ["o", "finalState"],
-            budget: .float32Reassociated, bfloat16Budget: o.keys == .correlatedByRatio ? nil : .bfloat16,
-            illConditioned: o.keys == .correlatedByRatio, tiny: o.tiny,
+            budget: .float32Reassociated, illConditioned: o.keys == .correlatedByRatio,
+            illConditionedInBFloat16: o.keys != .independent, tiny: o.tiny,
             flops: Double(tokenHeads * perToken), bytes: Double(4 * elements), reference: reference
         ) { tape, inputs in
             try run(reference, tape, inputs)

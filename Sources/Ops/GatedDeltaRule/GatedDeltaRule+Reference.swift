@@ -1,3 +1,5 @@
+import GDNTensor
+
 /// The gated delta rule as the paper writes it, one token at a time (eq. 10), and its derivative by the chain rule.
 ///
 ///     S ← α_t S;   e = v_t − Sᵀk_t;   u = β_t e;   S ← S + k_t uᵀ;   o_t = K^−½ Sᵀq_t
@@ -12,6 +14,15 @@ struct GatedDeltaRuleReference: OperationReference {
     var hasInitialState = false
     var isPacked = false
     var erases = true
+    /// Whether operands of products are rounded to bfloat16, as tensor cores take them; sums and the state are not.
+    var roundsOperands = false
+
+    /// The plain evaluation that bfloat16 kernels are compared with where a case is ill-conditioned.
+    var inBFloat16: (any OperationReference)? {
+        var copy = self
+        copy.roundsOperands = true
+        return copy
+    }
 
     @_specialize(where S == Double)
     @_specialize(where S == Float)
@@ -67,6 +78,7 @@ private struct DeltaRuleReferenceArguments<S: ReferenceScalar> {
     let V: Int
     let scale: S
     let erases: Bool
+    let roundsOperands: Bool
     /// Tokens of each sequence, B and T joined.
     let sequences: [Range<Int>]
 
@@ -80,6 +92,7 @@ private struct DeltaRuleReferenceArguments<S: ReferenceScalar> {
         (H, HV, K, V) = (q.shape[2], v.shape[2], q.shape[3], v.shape[3])
         scale = 1 / S(K).squareRoot()
         erases = options.erases
+        roundsOperands = options.roundsOperands
         if options.isPacked, let boundaries = rest.popFirst() {
             let values = boundaries.values.map { Int($0) }
             sequences = zip(values, values.dropFirst()).map { $0..<$1 }
@@ -99,13 +112,16 @@ private struct DeltaRuleReferenceArguments<S: ReferenceScalar> {
         return strength < 0 ? 0 : strength
     }
 
+    /// A number as an operand of a product.
+    @inline(__always) func operand(_ x: S) -> S { roundsOperands ? S(BFloat16(Float(x)).float) : x }
+
     /// o_t = K^−½ Sᵀq_t
     func read(_ run: DeltaRuleReferenceRun<S>, _ sequence: Int, _ head: Int, into output: inout [S]) {
         for (t, token) in sequences[sequence].enumerated() {
             let (key, value, state) = (keyOffset(token, head), valueOffset(token, head), (t + 1) * K * V)
             for i in 0..<K {
                 let query = scale * q[key + i]
-                for j in 0..<V { output[value + j] += query * run.states[state + i * V + j] }
+                for j in 0..<V { output[value + j] += query * operand(run.states[state + i * V + j]) }
             }
         }
     }
@@ -136,12 +152,12 @@ private struct DeltaRuleReferenceRun<S: ReferenceScalar> {
                 for j in 0..<V {
                     let decayed = alpha * states[before + i * V + j]
                     states[after + i * V + j] = decayed
-                    if a.erases { errors[t * V + j] -= k * decayed }
+                    if a.erases { errors[t * V + j] -= k * a.operand(decayed) }
                 }
             }
             for i in 0..<K {
                 let k = a.k[key + i] * beta
-                for j in 0..<V { states[after + i * V + j] += k * errors[t * V + j] }
+                for j in 0..<V { states[after + i * V + j] += k * a.operand(errors[t * V + j]) }
             }
         }
     }
@@ -180,7 +196,7 @@ private struct DeltaRuleReferenceGradients<S: ReferenceScalar> {
             for i in 0..<K {
                 var sum: S = 0
                 for j in 0..<V {
-                    sum += run.states[after + i * V + j] * dOutput[value + j]
+                    sum += a.operand(run.states[after + i * V + j]) * dOutput[value + j]
                     dS[i * V + j] += a.scale * a.q[key + i] * dOutput[value + j]
                 }
                 dq[key + i] += a.scale * sum
@@ -190,8 +206,8 @@ private struct DeltaRuleReferenceGradients<S: ReferenceScalar> {
             for i in 0..<K {
                 var sum: S = 0
                 for j in 0..<V {
-                    sum += dS[i * V + j] * run.errors[t * V + j]
-                    dU[j] += dS[i * V + j] * a.k[key + i]
+                    sum += a.operand(dS[i * V + j]) * a.operand(run.errors[t * V + j])
+                    dU[j] += a.operand(dS[i * V + j]) * a.k[key + i]
                 }
                 dk[key + i] += beta * sum
             }
@@ -206,8 +222,8 @@ private struct DeltaRuleReferenceGradients<S: ReferenceScalar> {
                 for j in 0..<V {
                     let decayed = alpha * run.states[before + i * V + j]
                     if a.erases {
-                        sum += decayed * beta * dU[j]
-                        dS[i * V + j] -= a.k[key + i] * beta * dU[j]
+                        sum += a.operand(decayed) * beta * a.operand(dU[j])
+                        dS[i * V + j] -= a.k[key + i] * beta * a.operand(dU[j])
                     }
                     dLogDecay[gate] += dS[i * V + j] * decayed
                     dS[i * V + j] *= alpha

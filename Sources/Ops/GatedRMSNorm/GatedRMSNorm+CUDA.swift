@@ -5,7 +5,7 @@ import GDNTensor
 private let source = kernelSource("gated_rms_norm", "GatedRMSNorm/kernel.cu")
 
 extension Tape {
-    /// Saves x and the gate by reference and one float a row and group.
+    /// Saves x and the gate by reference and one float a row and group; the result can be computed again from these.
     func gatedRMSNormCUDA(
         _ cuda: CUDABackend, _ x: Variable, gate: Variable, weight: Variable, eps: Float, activation: GateActivation,
         order: GatedNormOrder, groups: Int
@@ -18,14 +18,18 @@ extension Tape {
                 ("SIGMOID", activation == .sigmoid ? "1" : "0"), ("GATE_FIRST", order == .gateThenNorm ? "1" : "0"),
             ])
         let scale = try cuda.convert(weight.value, to: .float32)
-        let output = try cuda.empty(x.shape, input.dtype)
         let inverse = try cuda.empty([rows, groups])
-        try kernels.launch(
-            "gated_rms_norm_forward", grid: (geometry.blocks(rows), groups), threads: geometry.threads,
-            [
-                .tensor(output), .tensor(inverse), .tensor(input), .tensor(z), .tensor(scale), .float(eps), .long(rows),
-            ])
-        return record([x, gate, weight], [output]) { gradients in
+        let forward: () throws -> Tensor = {
+            let output = try cuda.empty(input.shape, input.dtype)
+            try kernels.launch(
+                "gated_rms_norm_forward", grid: (geometry.blocks(rows), groups), threads: geometry.threads,
+                [
+                    .tensor(output), .tensor(inverse), .tensor(input), .tensor(z), .tensor(scale), .float(eps),
+                    .long(rows),
+                ])
+            return output
+        }
+        let result = record([x, gate, weight], [try forward()]) { gradients in
             guard let upstream = gradients[0] else { return [nil, nil, nil] }
             let dx = try cuda.empty(input.shape, input.dtype)
             let dGate = try cuda.empty(input.shape, input.dtype)
@@ -40,5 +44,7 @@ extension Tape {
                 ])
             return [dx, dGate, try cuda.sumRows(partial)]
         }[0]
+        if needsBackward([x, gate, weight]) { result.recomputed = forward }
+        return result
     }
 }

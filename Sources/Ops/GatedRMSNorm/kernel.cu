@@ -26,21 +26,32 @@ KERNEL(gated_rms_norm_forward)
 }
 
 // With m = x (GATE_FIRST: x a), n = m r and b = dy w (else dy w a):  dm = r (b − n mean(b n)).
-// dw = Σ dy n (else dy n a); dgate = act'(gate) times dm x (else dy n w). Block b takes rows b, b + grid, ….
+// dw = Σ dy n (else dy n a); dgate = act'(gate) times dm x (else dy n w). Block b takes rows b, b + grid, …; the next row
+// is loaded meanwhile.
 KERNEL(gated_rms_norm_backward)
 (element *dx, element *dgate, float *partial, const element *dy, const element *x, const element *gate,
  const float *inverse_rms, const float *weight, i64 rows) {
     RowPart scale, gathered_dw;
     load_row(scale, weight + blockIdx.y * WIDTH, true);
     EACH_ELEMENT(i, j) gathered_dw.at[i].at[j] = 0;
-    for (i64 first = (i64)blockIdx.x * BLOCK_ROWS; first < rows; first += (i64)gridDim.x * BLOCK_ROWS) {
-        i64 row = first + threadIdx.x / GROUP, at = row * gridDim.y + blockIdx.y;
-        bool active = row < rows;
+    i64 stride = (i64)gridDim.x * BLOCK_ROWS, row = (i64)blockIdx.x * BLOCK_ROWS + threadIdx.x / GROUP;
+    i64 at = row * gridDim.y + blockIdx.y, jump = stride * gridDim.y;
+    RawPart next_x, next_dy, next_gate;
+    float next_r = row < rows ? inverse_rms[at] : 0.0f;
+    fetch_row(next_x, x + at * WIDTH, row < rows);
+    fetch_row(next_dy, dy + at * WIDTH, row < rows);
+    fetch_row(next_gate, gate + at * WIDTH, row < rows);
+    for (i64 first = (i64)blockIdx.x * BLOCK_ROWS; first < rows; first += stride, row += stride, at += jump) {
+        bool active = row < rows, more = row + stride < rows;
         RowPart in, out, z, gate_input;
-        load_row(in, x + at * WIDTH, active);
-        load_row(out, dy + at * WIDTH, active);
-        load_row(z, gate + at * WIDTH, active);
-        float r = active ? inverse_rms[at] : 0.0f, dot = 0;
+        widen_row(in, next_x);
+        widen_row(out, next_dy);
+        widen_row(z, next_gate);
+        float r = next_r, dot = 0;
+        next_r = more ? inverse_rms[at + jump] : 0.0f;
+        fetch_row(next_x, x + (at + jump) * WIDTH, more);
+        fetch_row(next_dy, dy + (at + jump) * WIDTH, more);
+        fetch_row(next_gate, gate + (at + jump) * WIDTH, more);
         EACH_ELEMENT(i, j) {
             float value = z.at[i].at[j], s = sigmoid(value), a = SIGMOID ? s : value * s;
             float d = out.at[i].at[j], w = scale.at[i].at[j];

@@ -48,7 +48,12 @@ DEVICE float rounded(float x) {
 // In bfloat16 kernels by the hardware's approximations (errors near 1e-6, far below the element's 4e-3): exact division
 // and expf cost more than the memory traffic of the kernels that use them.
 #if ELEMENT_BFLOAT16
-DEVICE float sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+DEVICE float sigmoid(float x) {
+    float power, result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(-1.4426950408889634f * x));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(1.0f + power));
+    return result;
+}
 #else
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 #endif
@@ -179,6 +184,32 @@ DEVICE void store_row(T *row, const RowPart &part, bool active) {
         int vector = i * GROUP + threadIdx.x % GROUP;
         if (active && vector < ROW_VECTORS) store_vector(row + vector * VECTOR, part.at[i]);
     }
+}
+
+// A part of a row as it lies in memory: loads that are under way while another row is computed with.
+struct __align__(VECTOR * sizeof(element)) RawVector {
+    element at[VECTOR];
+};
+struct RawPart {
+    RawVector at[PER_THREAD];
+};
+DEVICE void fetch_row(RawPart &part, const element *row, bool active) {
+#pragma unroll
+    for (int i = 0; i < PER_THREAD; i++) {
+        int vector = i * GROUP + threadIdx.x % GROUP;
+        if (active && vector < ROW_VECTORS) {
+            part.at[i] = *(const RawVector *)(row + vector * VECTOR);
+        } else {
+#pragma unroll
+            for (int j = 0; j < VECTOR; j++) part.at[i].at[j] = 0;
+        }
+    }
+}
+DEVICE void widen_row(RowPart &to, const RawPart &from) {
+#pragma unroll
+    for (int i = 0; i < PER_THREAD; i++)
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) to.at[i].at[j] = to_float(from.at[i].at[j]);
 }
 
 #define EACH_ELEMENT(i, j)                                                                                             \

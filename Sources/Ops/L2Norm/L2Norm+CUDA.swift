@@ -5,7 +5,7 @@ import GDNTensor
 private let source = kernelSource("l2_norm", "L2Norm/kernel.cu")
 
 extension Tape {
-    /// Saves x (softmax: y) by reference and one float a row.
+    /// Saves y (L1: x) by reference and one float a row.
     func normaliseRowsCUDA(_ cuda: CUDABackend, _ x: Variable, kind: KeyNormalisation, eps: Float) throws -> Variable {
         let (input, rows) = (x.value, x.shape.rows)
         let geometry = RowGeometry(width: x.shape[-1], dtype: input.dtype)
@@ -16,7 +16,7 @@ extension Tape {
         try kernels.launch(
             "normalise_rows_forward", blocks: geometry.blocks(rows), threads: geometry.threads,
             [.tensor(output), .tensor(factor), .tensor(input), .float(eps), .long(rows)])
-        let saved = kind == .softmax ? output : input
+        let saved = kind == .l1 ? input : output
         return record([x], [output]) { gradients in
             guard let upstream = gradients[0] else { return [nil] }
             let dx = try cuda.empty(saved.shape, saved.dtype)

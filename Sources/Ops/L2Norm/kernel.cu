@@ -27,7 +27,7 @@ KERNEL(normalise_rows_forward)(element *y, float *factor, const element *x, floa
 }
 
 // With y the result: L2 dx = r (dy − y (y·dy)); L1 dx = r (dy − sign(x) (y·dy)); softmax dx = y (dy − y·dy).
-// `saved` is x, for softmax y.
+// `saved` is y, for L1 x.
 KERNEL(normalise_rows_backward)
 (element *dx, const element *dy, const element *saved, const float *factor, i64 rows) {
     i64 row = (i64)blockIdx.x * BLOCK_ROWS + threadIdx.x / GROUP;
@@ -36,12 +36,12 @@ KERNEL(normalise_rows_backward)
     load_row(in, saved + row * WIDTH, active);
     load_row(out, dy + row * WIDTH, active);
     float r = active ? factor[row] : 0.0f, dot = 0;
-    EACH_ELEMENT(i, j) dot += out.at[i].at[j] * in.at[i].at[j] * (KIND == 2 ? 1.0f : r);
+    EACH_ELEMENT(i, j) dot += out.at[i].at[j] * in.at[i].at[j] * (KIND == 1 ? r : 1.0f);
     dot = row_sum(dot);
     EACH_ELEMENT(i, j) {
         float x = in.at[i].at[j], d = out.at[i].at[j];
         float sign = x > 0 ? 1.0f : x < 0 ? -1.0f : 0.0f;
-        out.at[i].at[j] = KIND == 0 ? r * (d - x * r * dot) : KIND == 1 ? r * (d - sign * dot) : x * (d - dot);
+        out.at[i].at[j] = KIND == 0 ? r * (d - x * dot) : KIND == 1 ? r * (d - sign * dot) : x * (d - dot);
     }
     store_row(dx + row * WIDTH, out, active);
 }

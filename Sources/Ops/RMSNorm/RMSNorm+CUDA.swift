@@ -4,7 +4,8 @@ import GDNTensor
 
 private let source = kernelSource("rms_norm", "RMSNorm/kernel.cu")
 
-/// RMS normalisation on a GPU. Saves the normalised input (a sum: the residual stream itself) and one float a row.
+/// RMS normalisation on a GPU. Saves what is normalised (a sum: the residual stream itself) and one float a row; the
+/// result can be computed again from these.
 struct RMSNormCUDA {
     let cuda: CUDABackend
     let eps: Float
@@ -27,7 +28,17 @@ struct RMSNormCUDA {
             ])
         let input = sum ?? x.value
         let inputs = [x] + [residual].compactMap { $0 } + [weight]
-        return tape.record(inputs, [sum, output].compactMap { $0 }) { gradients in
+        let again: () throws -> Tensor = { [cuda, offset, eps] in
+            let output = try cuda.empty(input.shape, input.dtype)
+            try kernels.launch(
+                "rms_norm_forward", blocks: geometry.blocks(rows), threads: geometry.threads,
+                [
+                    .tensor(output), .optional(nil), .tensor(inverse), .tensor(input), .optional(nil), .tensor(scale),
+                    .float(offset), .float(eps), .long(rows),
+                ])
+            return output
+        }
+        let results = tape.record(inputs, [sum, output].compactMap { $0 }) { gradients in
             let direct = sum == nil ? nil : gradients[0]
             guard let upstream = gradients[gradients.count - 1] else { return [direct, direct, nil] }
             let dx = try cuda.empty(input.shape, input.dtype)
@@ -42,5 +53,7 @@ struct RMSNormCUDA {
             let dWeight = try cuda.sumRows(partial)
             return sum == nil ? [dx, dWeight] : [dx, dx, dWeight]
         }
+        if tape.needsBackward(inputs) { results[results.count - 1].recomputed = again }
+        return results
     }
 }

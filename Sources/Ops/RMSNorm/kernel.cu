@@ -23,7 +23,7 @@ KERNEL(rms_norm_forward)
 }
 
 // With n = x r and a = dy (offset + w):  dx = r (a − n mean(a n)) + dsum,  dw = Σ dy n over the block's rows.
-// Grid: any number of blocks; block b takes rows b, b + grid, …, and writes partial b.
+// Grid: any number of blocks; block b takes rows b, b + grid, …, and writes partial b. The next row is loaded meanwhile.
 KERNEL(rms_norm_backward)
 (element *dx, float *partial, const element *dy, const element *dsum, const element *x, const float *inverse_rms,
  const float *weight, float offset, i64 rows) {
@@ -33,14 +33,23 @@ KERNEL(rms_norm_backward)
         scale.at[i].at[j] += offset;
         gathered_dw.at[i].at[j] = 0;
     }
-    for (i64 first = (i64)blockIdx.x * BLOCK_ROWS; first < rows; first += (i64)gridDim.x * BLOCK_ROWS) {
-        i64 row = first + threadIdx.x / GROUP;
-        bool active = row < rows;
+    i64 stride = (i64)gridDim.x * BLOCK_ROWS, row = (i64)blockIdx.x * BLOCK_ROWS + threadIdx.x / GROUP;
+    RawPart next_x, next_dy, next_dsum;
+    float next_r = row < rows ? inverse_rms[row] : 0.0f;
+    fetch_row(next_x, x + row * WIDTH, row < rows);
+    fetch_row(next_dy, dy + row * WIDTH, row < rows);
+    if (dsum) fetch_row(next_dsum, dsum + row * WIDTH, row < rows);
+    for (i64 first = (i64)blockIdx.x * BLOCK_ROWS; first < rows; first += stride, row += stride) {
+        bool active = row < rows, more = row + stride < rows;
         RowPart in, out, direct;
-        load_row(in, x + row * WIDTH, active);
-        load_row(out, dy + row * WIDTH, active);
-        if (dsum) load_row(direct, dsum + row * WIDTH, active);
-        float r = active ? inverse_rms[row] : 0.0f, dot = 0;
+        widen_row(in, next_x);
+        widen_row(out, next_dy);
+        if (dsum) widen_row(direct, next_dsum);
+        float r = next_r, dot = 0;
+        next_r = more ? inverse_rms[row + stride] : 0.0f;
+        fetch_row(next_x, x + (row + stride) * WIDTH, more);
+        fetch_row(next_dy, dy + (row + stride) * WIDTH, more);
+        if (dsum) fetch_row(next_dsum, dsum + (row + stride) * WIDTH, more);
         EACH_ELEMENT(i, j) {
             in.at[i].at[j] *= r;
             gathered_dw.at[i].at[j] += out.at[i].at[j] * in.at[i].at[j];

@@ -20,9 +20,13 @@ struct ShortConvolutionCUDA {
         let inputs = [x, weight] + [bias, initialState].compactMap { $0 }
         let (input, channels, width) = (x.value, shape.channels, shape.width)
         let vector = channels % 4 == 0 ? 4 : 1
+        let forwardVector = channels % 8 == 0 && input.dtype == .bfloat16 && width <= 4 ? 8 : vector
         let kernels = try CUDAKernels(
             cuda, source, input.dtype,
-            [("VECTOR", "\(vector)"), ("TAPS", "\(width)"), ("ACTIVATION", activation.cudaCode)])
+            [
+                ("VECTOR", "\(vector)"), ("FORWARD_VECTOR", "\(forwardVector)"), ("TAPS", "\(width)"),
+                ("ACTIVATION", activation.cudaCode),
+            ])
         let scale = try cuda.convert(weight.value, to: .float32)
         let shift = try bias.map { try cuda.convert($0.value, to: .float32) }
         let state = initialState?.value
@@ -35,8 +39,16 @@ struct ShortConvolutionCUDA {
         let weights: [KernelArgument] = [.tensor(scale), .optional(shift), .optional(state)]
 
         let output = try cuda.empty(x.shape, input.dtype)
+        if x.shape[1] == 1, sequences == nil, !tape.needsBackward(inputs) {
+            let newState = try cuda.empty(shape.stateShape)
+            try kernels.launch(
+                "short_convolution_step", blocks: (input.count + 127) / 128, threads: 128,
+                [.tensor(output), .tensor(newState), .tensor(input)] + weights
+                    + [.int(channels), .long(input.count)])
+            return [Variable(output), Variable(newState)]
+        }
         try kernels.launch(
-            "short_convolution_forward", grid: grid, threads: 128,
+            "short_convolution_forward", grid: ((channels / forwardVector + 127) / 128, tiles), threads: 128,
             [.tensor(output), .tensor(input)] + weights + extents + [.long(tokens)])
         let finalState = try cuda.empty(shape.stateShape)
         let stateBlocks = width > 1 ? (shape.sequenceCount * channels + 127) / 128 : 0

@@ -90,6 +90,7 @@ public final class TrainingRun {
             recipe, vocabulary: configuration.vocabularySize, folder: recipe.data.cache ?? folder.path + "/data")
         for note in data.notes { console.line(note) }
         if let note = recipe.warmUpNote { console.line(note) }
+        try rehearse(backend, data)
         let model = try makeModel(backend)
         let session = try TrainingSession(
             recipe: recipe, model: model, data: data, folder: folder, console: console, stop: stop)
@@ -106,6 +107,20 @@ public final class TrainingRun {
         case .cuda(let index):
             return .cuda(
                 try CUDABackend(deviceIndex: index, computeType: recipe.run.dtype == .bfloat16 ? .bfloat16 : .float32))
+        }
+    }
+
+    /// Has the kernels of a training step compiled while weights are drawn.
+    private func rehearse(_ backend: Backend, _ data: TrainingData) throws {
+        guard case .cuda(let cuda) = backend else { return }
+        var source = data.source
+        let batch = try source.next()
+        try cuda.rehearse {
+            let model = try LanguageModel(configuration, backend: backend)
+            let optimizer = try Optimizer(
+                model.parameters, on: backend, configuration: AdamWConfiguration(), clip: recipe.optimizer.clip)
+            let step = TrainingStep(model: model, optimizer: optimizer, recompute: recipe.training.recompute)
+            _ = try step.run([batch], learningRate: 0)
         }
     }
 
