@@ -59,7 +59,9 @@ package struct TrainingData {
                 rows: recipe.data.batch, length: recipe.data.length, resets: recipe.data.documentResets,
                 shuffle: recipe.data.shuffle, seed: UInt64(recipe.run.seed)))
         evaluation = data.validation.map { PackedEvaluation($0, resets: recipe.data.documentResets) }
-        bytesPerToken = data.validation.map { Double($0.textBytes) / Double(max(1, $0.tokenCount)) }
+        bytesPerToken = data.validation.flatMap { held in
+            held.textBytes.map { Double($0) / Double(max(1, held.tokenCount)) }
+        }
         self.tokenizer = tokenizer
         manifest = data.manifest
         let report = data.manifest.report
