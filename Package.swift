@@ -106,7 +106,10 @@ let package = Package(
             sources: operationTests),
 
         // Models and what surrounds them.
-        .target(name: "GDNFormats", dependencies: ["GDNTensor"], path: "Sources/Formats", exclude: ["README.md"]),
+        .target(name: "GDNFormatsKernels", path: "Sources/Formats/Kernels", publicHeadersPath: "include"),
+        .target(
+            name: "GDNFormats", dependencies: ["GDNTensor", "GDNFormatsKernels"], path: "Sources/Formats",
+            exclude: ["Kernels", "README.md"]),
         .target(
             name: "GDNModels", dependencies: ["GDNOps", "GDNFormats"], path: "Sources/Models", exclude: ["README.md"]),
         .target(

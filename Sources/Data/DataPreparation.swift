@@ -163,19 +163,3 @@ public struct DataPreparation: Sendable {
             validation: wanted ? heldOut : nil)
     }
 }
-
-extension DataReport {
-    /// Adds what another reading found.
-    package mutating func merge(_ other: DataReport) {
-        files += other.files
-        ignoredFiles += other.ignoredFiles
-        records += other.records
-        documents += other.documents
-        textBytes += other.textBytes
-        empty += other.empty
-        repaired += other.repaired
-        cut += other.cut
-        malformed += other.malformed
-        findings = Array((findings + other.findings).prefix(10))
-    }
-}

@@ -6,39 +6,43 @@ public enum InputFormat: String, Sendable, Codable {
     case text
     /// A line is one JSON object with the text under a field.
     case lines
+    /// A row of a Parquet file has the text in a column.
+    case parquet
 }
 
 /// A piece of the input that can be read by itself, in any order and on any thread: a file, or a part of a large one.
 ///
 /// The same files give the same units, so that units can be numbered, shared out and continued after a break.
 package struct InputUnit: Sendable, Codable, Equatable {
-    /// The file as found.
+    /// The file as found; `-` for standard input, which can be read once only.
     package let path: String
-    /// How its bytes become documents.
-    package let format: InputFormat
-    /// Bytes of the file that belong to this unit, as stored.
+    /// How its bytes become documents; nil: the bytes will tell (standard input).
+    package let format: InputFormat?
+    /// How the file is compressed as a whole; nil: the bytes will tell.
+    package let compression: Compression?
+    /// Bytes of the file that belong to this unit, as stored; of Parquet those of the column; 0 when not known.
     package let bytes: Int
+    /// Bytes of plain JSON lines (the lines that begin there) or row groups of Parquet; nil: the whole file.
+    package let part: Range<Int>?
+
     /// Whether this is the first unit of its file.
-    package let isFirst: Bool
+    package var isFirst: Bool { (part?.lowerBound ?? 0) == 0 }
 }
 
 extension DocumentReader {
-    /// What reading a unit gave.
-    package struct UnitResult: Sendable {
-        /// What was found, of the records that were read alone; `files` is 1 for the first unit of a file that is read
-        /// from its beginning.
-        package var report: DataReport
-        /// The file with its checksum when the unit is the whole file; else nil (see `source(of:)`).
-        package var source: Source?
-    }
+    /// Plain JSON lines larger than twice this are read as several units, and row groups are put together up to it.
+    static let unitBytes = 1 << 26
 
     /// Lists the units below the paths, in the order of the paths and of the files' names.
     /// - Parameter ignored: is raised by the number of files in folders that no reader is for
-    /// - Throws: `FormatError` for what cannot be read, `DataError` for a folder with nothing to read.
+    /// - Throws: `FormatError` for what cannot be found, `DataError` for a folder with nothing to read. What is wrong inside
+    ///   a file is found when it is read.
     package func units(of paths: [String], ignored: inout Int) throws -> [InputUnit] {
-        try paths.flatMap { try FileList.files(at: $0, ignored: &ignored) }.map { entry in
-            InputUnit(path: entry.path, format: entry.format, bytes: entry.bytes, isFirst: true)
+        var units: [InputUnit] = []
+        for path in paths {
+            for entry in try FileList.files(at: path, ignored: &ignored) { units += self.units(of: entry) }
         }
+        return units
     }
 
     /// Lists the units below the paths.
@@ -47,12 +51,73 @@ extension DocumentReader {
         return try units(of: paths, ignored: &ignored)
     }
 
+    private func units(of entry: FileList.Entry) -> [InputUnit] {
+        func unit(_ part: Range<Int>?, _ bytes: Int) -> InputUnit {
+            InputUnit(
+                path: entry.path, format: entry.kind?.format, compression: entry.kind?.compression, bytes: bytes,
+                part: part)
+        }
+        var parts: [(Range<Int>, Int)] = []
+        switch (entry.kind?.format, entry.kind?.compression) {
+        case (.lines, .plain) where entry.bytes > 2 * Self.unitBytes:
+            for start in stride(from: 0, to: entry.bytes, by: Self.unitBytes) {
+                let end = min(start + Self.unitBytes, entry.bytes)
+                parts.append((start..<end, end - start))
+            }
+        case (.parquet, _):
+            // A file that cannot be opened is one unit; reading it will say what is wrong.
+            guard let column = try? ParquetTextColumn(entry.path, column: settings.textField, longestPage: 0) else {
+                break
+            }
+            for (group, bytes) in column.storedBytes.enumerated() {
+                let (total, overflows) = (parts.last?.1 ?? 0).addingReportingOverflow(bytes)
+                if let last = parts.last, !overflows, total <= Self.unitBytes {
+                    parts[parts.count - 1] = (last.0.lowerBound..<group + 1, total)
+                } else {
+                    parts.append((group..<group + 1, bytes))
+                }
+            }
+        default: break
+        }
+        return parts.isEmpty ? [unit(nil, entry.bytes)] : parts.map { unit($0.0, $0.1) }
+    }
+
     /// The size and checksum of a file: a pass over its bytes.
     /// - Throws: `FormatError` when it cannot be read.
     package func source(of path: String) throws -> Source {
-        let file = try MappedFile(path)
-        var sum = SHA256()
-        file.read(0..<file.bytes.count) { sum.update($0) }
-        return Source(path: path, bytes: file.bytes.count, sha256: sum.digest())
+        let file = try InputFile(path, digesting: true)
+        try file.readToEnd()
+        return Source(path: path, bytes: file.bytesRead, sha256: file.digest() ?? "")
+    }
+
+    /// Counts the lines of findings in parts of files from the beginning of the file, as people do.
+    /// - Throws: `FormatError` when a file cannot be read again.
+    package func resolveLines(of report: inout DataReport) throws {
+        for (index, finding) in report.findings.enumerated() {
+            guard let offset = finding.offset else { continue }
+            let file = try InputFile(finding.file)
+            let buffer = ByteBuffer()
+            try buffer.reserve(1 << 18, file: finding.file)
+            // The line that the byte before the part is in is the last that is not counted from the part on.
+            var (left, lines) = (offset - 1, 1)
+            while left > 0 {
+                let room = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes.prefix(left))
+                let count = try file.read(into: room)
+                if count == 0 { break }
+                lines += UTF8Scan.newlines(buffer[0..<count])
+                left -= count
+            }
+            report.findings[index].line += lines
+            report.findings[index].offset = nil
+        }
+    }
+}
+
+extension InputFile {
+    /// Reads what is left, for its size and checksum.
+    func readToEnd() throws {
+        let buffer = ByteBuffer()
+        try buffer.reserve(1 << 18, file: path)
+        while try read(into: buffer.bytes) > 0 {}
     }
 }

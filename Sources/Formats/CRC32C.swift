@@ -1,12 +1,51 @@
 /// CRC-32C (Castagnoli): the checksum of TFRecord files and token shards.
 public struct CRC32C {
-    private var register: UInt32 = 0xffff_ffff
+    private var register = ReflectedCRC()
 
     /// The checksum of nothing yet.
     public init() {}
 
     /// Takes in more bytes.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        register.update(bytes, castagnoli)
+    }
+
+    /// Takes in more bytes.
+    public mutating func update(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { update($0) }
+    }
+
+    /// The checksum of everything taken in.
+    public var value: UInt32 { register.value }
+
+    /// The checksum of bytes.
+    public static func checksum(_ bytes: [UInt8]) -> UInt32 {
+        var sum = CRC32C()
+        sum.update(bytes)
+        return sum.value
+    }
+}
+
+/// CRC-32 (IEEE 802.3): the checksum of gzip and of Parquet pages.
+package enum CRC32 {
+    /// The checksum of bytes.
+    package static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+        var register = ReflectedCRC()
+        register.update(bytes, ieee)
+        return register.value
+    }
+}
+
+private let castagnoli = ReflectedCRC.tables(0x82f6_3b78)
+private let ieee = ReflectedCRC.tables(0xedb8_8320)
+
+/// A checksum of 32 bits with bits in reflected order, eight bytes a step (slicing by eight).
+private struct ReflectedCRC {
+    private var register: UInt32 = 0xffff_ffff
+
+    var value: UInt32 { ~register }
+
+    mutating func update(_ bytes: UnsafeRawBufferPointer, _ tables: [UInt32]) {
         var crc = register
         tables.withUnsafeBufferPointer { table in
             var index = 0
@@ -27,19 +66,22 @@ public struct CRC32C {
         register = crc
     }
 
-    /// Takes in more bytes.
-    public mutating func update(_ bytes: [UInt8]) {
-        bytes.withUnsafeBytes { update($0) }
-    }
-
-    /// The checksum of everything taken in.
-    public var value: UInt32 { ~register }
-
-    /// The checksum of bytes.
-    public static func checksum(_ bytes: [UInt8]) -> UInt32 {
-        var sum = CRC32C()
-        sum.update(bytes)
-        return sum.value
+    /// Eight tables of 256 for a polynomial in reflected order: table n advances the effect of a byte over n further
+    /// bytes.
+    static func tables(_ polynomial: UInt32) -> [UInt32] {
+        var tables = [UInt32](repeating: 0, count: 8 * 256)
+        for byte in 0..<256 {
+            var crc = UInt32(byte)
+            for _ in 0..<8 { crc = crc >> 1 ^ (crc & 1 == 1 ? polynomial : 0) }
+            tables[byte] = crc
+        }
+        for n in 1..<8 {
+            for byte in 0..<256 {
+                let crc = tables[(n - 1) << 8 | byte]
+                tables[n << 8 | byte] = crc >> 8 ^ tables[Int(crc & 0xff)]
+            }
+        }
+        return tables
     }
 
     /// The checksum of two pieces one behind the other, from the checksums of each.
@@ -70,20 +112,3 @@ public struct CRC32C {
         return result
     }
 }
-
-/// Eight tables of 256: table n advances the effect of a byte over n further bytes (slicing by eight).
-private let tables: [UInt32] = {
-    var tables = [UInt32](repeating: 0, count: 8 * 256)
-    for byte in 0..<256 {
-        var crc = UInt32(byte)
-        for _ in 0..<8 { crc = crc >> 1 ^ (crc & 1 == 1 ? 0x82f6_3b78 : 0) }
-        tables[byte] = crc
-    }
-    for n in 1..<8 {
-        for byte in 0..<256 {
-            let crc = tables[(n - 1) << 8 | byte]
-            tables[n << 8 | byte] = crc >> 8 ^ tables[Int(crc & 0xff)]
-        }
-    }
-    return tables
-}()

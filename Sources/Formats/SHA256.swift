@@ -1,3 +1,4 @@
+import GDNFormatsKernels
 import GDNTensor
 
 /// SHA-256 (FIPS 180-4): names contents in manifests and tells tokenizers apart.
@@ -7,7 +8,6 @@ public struct SHA256 {
     ]
     private var pending: [UInt8] = []
     private var byteCount: UInt64 = 0
-    private var schedule = [UInt32](repeating: 0, count: 64)
 
     /// The digest of nothing yet.
     public init() {}
@@ -25,11 +25,9 @@ public struct SHA256 {
             pending = []
             block.withUnsafeBytes { compress($0) }
         }
-        while rest.count >= 64 {
-            compress(UnsafeRawBufferPointer(rebasing: rest.prefix(64)))
-            rest = rest.dropFirst(64)
-        }
-        pending += rest
+        let whole = rest.count / 64 * 64
+        if whole > 0 { compress(UnsafeRawBufferPointer(rebasing: rest.prefix(whole))) }
+        pending += rest.dropFirst(whole)
     }
 
     /// Takes in more bytes.
@@ -66,38 +64,9 @@ public struct SHA256 {
         return sum.digest()
     }
 
-    private mutating func compress(_ block: UnsafeRawBufferPointer) {
-        func rotate(_ x: UInt32, _ n: UInt32) -> UInt32 { x >> n | x << (32 - n) }
-        schedule.withUnsafeMutableBufferPointer { w in
-            for t in 0..<16 { w[t] = UInt32(bigEndian: block.loadUnaligned(fromByteOffset: t * 4, as: UInt32.self)) }
-            for t in 16..<64 {
-                let s0 = rotate(w[t - 15], 7) ^ rotate(w[t - 15], 18) ^ w[t - 15] >> 3
-                let s1 = rotate(w[t - 2], 17) ^ rotate(w[t - 2], 19) ^ w[t - 2] >> 10
-                w[t] = w[t - 16] &+ s0 &+ w[t - 7] &+ s1
-            }
-        }
-        var (a, b, c, d) = (state[0], state[1], state[2], state[3])
-        var (e, f, g, h) = (state[4], state[5], state[6], state[7])
-        schedule.withUnsafeBufferPointer { w in
-            roundConstants.withUnsafeBufferPointer { k in
-                for t in 0..<64 {
-                    let s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)
-                    let first = h &+ s1 &+ (e & f ^ ~e & g) &+ k[t] &+ w[t]
-                    let s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)
-                    let second = s0 &+ (a & b ^ a & c ^ b & c)
-                    (h, g, f, e, d, c, b, a) = (g, f, e, d &+ first, c, b, a, first &+ second)
-                }
-            }
-        }
-        for (index, value) in [a, b, c, d, e, f, g, h].enumerated() { state[index] &+= value }
+    private mutating func compress(_ blocks: UnsafeRawBufferPointer) {
+        gdn_sha256_blocks(&state, blocks.baseAddress, blocks.count / 64, hasInstructions)
     }
 }
 
-/// The first 32 bits behind the point of the cube roots of the first 64 primes (FIPS 180-4, section 4.2.2). A double
-/// gives 50 bits behind the point of these roots, and none of them lies within its error of a step of the 32nd.
-private let roundConstants: [UInt32] = (2...311)
-    .filter { number in !(2..<number).contains { number % $0 == 0 } }
-    .map { prime in
-        let root = cbrt(Double(prime))
-        return UInt32((root - root.rounded(.down)) * 0x1p32)
-    }
+private let hasInstructions = gdn_sha256_has_instructions()

@@ -1,0 +1,42 @@
+// Loops over bytes that files are read with: checksums, text, Snappy.
+#ifndef GDN_FORMATS_H
+#define GDN_FORMATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// Whether this processor has instructions for SHA-256.
+int gdn_sha256_has_instructions(void);
+/// Takes `blocks` blocks of 64 bytes into the state (FIPS 180-4, section 6.2.2).
+void gdn_sha256_blocks(uint32_t state[8], const uint8_t *data, size_t blocks, int use_instructions);
+
+/// Length of the longest beginning of `text` that is UTF-8 and ends with a whole character (Unicode standard, table 3-7).
+size_t gdn_utf8_prefix(const uint8_t *text, size_t count);
+/// Number of bytes before the first quote, backslash or control character; `count` when there is none.
+size_t gdn_json_plain_prefix(const uint8_t *text, size_t count);
+/// Number of newlines.
+size_t gdn_count_newlines(const uint8_t *text, size_t count);
+
+/// Decodes a raw Snappy block (not the framing format) that gives exactly `size` bytes.
+/// Returns NULL, or which rule the block breaks; reads and writes nothing outside the two ranges.
+const char *gdn_snappy_decode(const uint8_t *block, size_t count, uint8_t *output, size_t size);
+
+/// zlib's `z_stream` and Zstandard's buffers, so that their libraries can be called without their headers.
+typedef struct {
+    const uint8_t *next_in;
+    unsigned avail_in;
+    unsigned long total_in;
+    uint8_t *next_out;
+    unsigned avail_out;
+    unsigned long total_out;
+    const char *msg;
+    void *state, *zalloc, *zfree, *opaque;
+    int data_type;
+    unsigned long adler, reserved;
+} gdn_zlib_stream;
+typedef struct {
+    void *bytes;
+    size_t size, position;
+} gdn_zstd_buffer;
+
+#endif

@@ -1,0 +1,15 @@
+import GDNFormatsKernels
+
+/// Looks for what is no UTF-8 at the speed of memory.
+package enum UTF8Scan {
+    /// The first byte that is not part of a character; nil when all bytes are UTF-8.
+    package static func firstInvalid(_ bytes: UnsafeRawBufferPointer) -> Int? {
+        let valid = gdn_utf8_prefix(bytes.baseAddress, bytes.count)
+        return valid == bytes.count ? nil : valid
+    }
+
+    /// Number of newlines.
+    package static func newlines(_ bytes: UnsafeRawBufferPointer) -> Int {
+        gdn_count_newlines(bytes.baseAddress, bytes.count)
+    }
+}
