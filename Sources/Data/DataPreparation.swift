@@ -116,6 +116,8 @@ public struct DataPreparation: Sendable {
         let run = try PreparationRun(self, plan, journal, files, options)
         var end = try run.run()
         end.report.ignoredFiles += ignored
+        try reader.resolveLines(of: &end.report)
+        try reader.resolveLines(of: &end.validationReport)
         let manifest = try manifest(end, paths, validation)
         try manifest.save(in: folder)
         try files.remove()

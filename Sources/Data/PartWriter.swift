@@ -125,8 +125,9 @@ final class PartWriter {
         self.writer = nil
         later { [sums, folder] in
             try writer.shard.commit()
-            let sum = try SHA256.digest(contentsOf: "\(folder)/\(file)")
-            sums.withLock { $0[file] = sum }
+            let written = try InputFile("\(folder)/\(file)", digesting: true)
+            try written.readToEnd()
+            sums.withLock { $0[file] = written.digest() }
         }
     }
 

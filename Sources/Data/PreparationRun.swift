@@ -114,7 +114,9 @@ final class PreparationRun {
     private func refuseHopeless(_ report: DataReport) throws {
         let limit = preparation.settings.reading.malformedLimit
         guard report.records >= 10_000, report.malformedShare > max(0.5, limit) else { return }
-        try preparation.reader.check(report, [files.folder])
+        var report = report
+        try preparation.reader.resolveLines(of: &report)
+        try preparation.reader.check(report, Array(Set(report.findings.map(\.file))).sorted())
     }
 
     private var isJournalDue: Bool {
