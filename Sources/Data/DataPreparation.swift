@@ -54,6 +54,8 @@ public struct DataPreparation: Sendable {
         /// Asked all the time; true ends the run with `Interrupted`.
         public var shouldStop: (@Sendable () -> Bool)?
 
+        /// Whether an interrupted preparation of something else is dropped rather than refused.
+        package var restartsOthers = false
         /// Bytes of text that a thread takes at a time.
         package var chunkBytes = 1 << 18
 
@@ -128,13 +130,14 @@ public struct DataPreparation: Sendable {
     private func begin(
         _ plan: PreparationPlan, _ files: PreparationFiles, _ options: Options
     ) throws -> PreparationJournal {
-        if !options.restart, let (begun, journal) = try files.load() {
-            if let difference = plan.difference(from: begun) {
+        if !options.restart, let (begun, journal) = try options.restartsOthers ? try? files.load() : files.load() {
+            let difference = plan.difference(from: begun)
+            if difference == nil { return journal }
+            if let difference, !options.restartsOthers {
                 throw DataError(
                     files.folder, "holds an unfinished preparation that was begun with \(difference)",
                     advice: "finish that one, use another folder, or begin again with --restart")
             }
-            return journal
         }
         try files.remove()
         files.removeShards()
