@@ -53,7 +53,7 @@ struct Evaluate: ParsableCommand {
             lengths: lengths, tokensPerPass: tokensPerPass, tokenLimit: maxTokens ?? .max
         ).run(
             language, source: PackedEvaluation(stream),
-            bytesPerToken: Double(stream.textBytes) / Double(stream.tokenCount))
+            bytesPerToken: stream.textBytes.map { Double($0) / Double(stream.tokenCount) })
         if json { return try Terminal.json(results) }
         let header = ["length", "tokens", "loss", "perplexity", "bits/byte"]
         let rows = results.map { result in

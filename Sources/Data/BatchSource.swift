@@ -64,13 +64,16 @@ public struct LoaderState: Sendable, Codable, Equatable {
     public var epoch: Int
     /// Rows given out in this pass, over all ranks.
     public var position: Int
+    /// Of a mixture, where each of its sources stands; nil for a single source.
+    public var parts: [LoaderState]?
 
     /// A state from its parts.
-    public init(source: String, seed: UInt64, epoch: Int = 0, position: Int = 0) {
+    public init(source: String, seed: UInt64, epoch: Int = 0, position: Int = 0, parts: [LoaderState]? = nil) {
         self.source = source
         self.seed = seed
         self.epoch = epoch
         self.position = position
+        self.parts = parts
     }
 }
 

@@ -2,7 +2,10 @@ import GDNFormats
 import GDNTensor
 import GDNTokenizers
 
-/// Turns files of text into a folder of token shards: read, divide into training and validation, tokenize, write.
+/// Turns text into a folder of token shards: read, divide into training and validation, tokenise, write.
+///
+/// The bytes written depend on the input, the tokenizer and the settings, not on threads or interruptions: a run that
+/// was killed goes on where its journal says, and nothing is lost or doubled.
 public struct DataPreparation: Sendable {
     /// How documents are read and divided.
     public struct Settings: Sendable, Codable, Equatable {
@@ -38,9 +41,41 @@ public struct DataPreparation: Sendable {
         case documents
     }
 
-    private let tokenizer: any Tokenizer
-    private let settings: Settings
-    private let reader: DocumentReader
+    /// How a preparation runs; nothing here changes what is written.
+    public struct Options: Sendable {
+        /// Tokenising threads; nil: as many as processors.
+        public var threads: Int?
+        /// Whether what an interrupted run has left is dropped.
+        public var restart = false
+        /// Seconds between entries in the journal.
+        public var journalInterval = 10.0
+        /// Receives progress, several times a second.
+        public var progress: (@Sendable (PreparationProgress) -> Void)?
+        /// Asked all the time; true ends the run with `Interrupted`.
+        public var shouldStop: (@Sendable () -> Bool)?
+
+        /// Whether an interrupted preparation of something else is dropped rather than refused.
+        package var restartsOthers = false
+        /// Bytes of text that a thread takes at a time.
+        package var chunkBytes = 1 << 18
+
+        /// Options, with defaults for all.
+        public init() {}
+    }
+
+    /// A run that was asked to stop; the same call goes on with it.
+    public struct Interrupted: Error, CustomStringConvertible, Sendable {
+        /// Tokens that are safe.
+        public let tokens: Int
+        /// One sentence.
+        public var description: String {
+            "preparation interrupted after \(tokens) tokens; the same command goes on from there"
+        }
+    }
+
+    let tokenizer: any Tokenizer
+    let settings: Settings
+    let reader: DocumentReader
 
     /// A preparation.
     /// - Throws: `DataError` when a setting is impossible.
@@ -57,119 +92,79 @@ public struct DataPreparation: Sendable {
         reader = try DocumentReader(settings.reading)
     }
 
-    /// Reads the files, writes `train-00000.tokens`, …, `validation-00000.tokens`, … and, last, `manifest.json`.
+    /// Reads the input, writes `train-00000.tokens`, …, `validation-00000.tokens`, … and, last, `manifest.json`. Goes on
+    /// with what an interrupted run of the same settings and input has left in the folder.
     /// - Parameters:
-    ///   - paths: text files, JSON lines, folders of them
-    ///   - validation: files to hold out; when given, nothing of `paths` is
-    ///   - folder: made if it is not there; shards of the same names are overwritten
+    ///   - paths: what to read
+    ///   - validation: what to hold out; when given, nothing of `paths` is
+    ///   - folder: made if it is not there; shards of the same names are replaced
     /// - Returns: the manifest.
-    /// - Throws: `FormatError` for files that cannot be read or written; `DataError` when too much of the data is
-    ///   unusable or nothing is left on one side.
-    public func run(_ paths: [String], validation: [String] = [], into folder: String) throws -> DataManifest {
+    /// - Throws: `Interrupted`; `FormatError` for files that cannot be read or written; `DataError` when too much of the
+    ///   data is unusable, nothing is left on one side, or the folder holds an unfinished preparation of something else.
+    public func run(
+        _ paths: [String], validation: [String] = [], into folder: String, options: Options = Options()
+    ) throws -> DataManifest {
         guard mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw FormatError.system("mkdir", file: folder) }
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
+        var ignored = 0
+        let plan = try PreparationPlan(
+            paths, validation: validation, tokenizer: tokenizer, settings: settings, reader: reader, ignored: &ignored)
+        let files = PreparationFiles(folder: folder)
         guard unlink("\(folder)/\(DataManifest.name)") == 0 || errno == ENOENT else {
             throw FormatError.system("unlink", file: "\(folder)/\(DataManifest.name)")
         }
-        let training = PartWriter("train", folder, tokenizer, settings.shardTokens)
-        let heldOut = PartWriter("validation", folder, tokenizer, settings.shardTokens)
-        var (report, sources) = try reader.read(paths) { document in
-            guard validation.isEmpty, settings.validationShare > 0 else { return try training.append(document.bytes) }
-            let cut = cut(document)
-            try training.append(UnsafeRawBufferPointer(rebasing: document.bytes[..<cut]))
-            try heldOut.append(UnsafeRawBufferPointer(rebasing: document.bytes[cut...]))
-        }
-        var validationSources: [DocumentReader.Source] = []
-        if !validation.isEmpty {
-            let second = try reader.read(validation) { try heldOut.append($0.bytes) }
-            report.merge(second.report)
-            validationSources = second.sources
-        }
-        let parts = try (training.finish(), heldOut.finish())
-        let wanted = !validation.isEmpty || settings.validationShare > 0
-        guard parts.0.tokens > 1, !wanted || parts.1.tokens > 1 else {
-            throw DataError(
-                paths.joined(separator: ", "),
-                "\(parts.0.tokens) tokens to train on and \(parts.1.tokens) held out are too few",
-                advice: "use more text, another validation share, or the split tail")
-        }
-        let manifest = DataManifest(
-            tokenizer: tokenizer.identity, vocabularySize: tokenizer.vocabularySize, settings: settings,
-            sources: sources, validationSources: validationSources, report: report, training: parts.0,
-            validation: wanted ? parts.1 : nil)
+        let journal = try begin(plan, files, options)
+        let run = try PreparationRun(self, plan, journal, files, options)
+        var end = try run.run()
+        end.report.ignoredFiles += ignored
+        try reader.resolveLines(of: &end.report)
+        try reader.resolveLines(of: &end.validationReport)
+        let manifest = try manifest(end, paths, validation)
         try manifest.save(in: folder)
+        try files.remove()
         return manifest
     }
 
-    /// Where the held-out part of a document begins: at its end, at its beginning, or between.
-    private func cut(_ document: DocumentReader.Document) -> Int {
-        let bytes = document.bytes
-        let byTail = settings.split == .tail || settings.split == .automatic && document.isFile
-        guard byTail else { return isHeldOut(bytes) ? 0 : bytes.count }
-        let target = Int(Double(bytes.count) * (1 - settings.validationShare))
-        if let end = bytes[target...].firstIndex(of: UInt8(ascii: "\n")), end + 1 < bytes.count { return end + 1 }
-        var cut = target
-        while cut > 0, bytes[cut] & 0xc0 == 0x80 { cut -= 1 }
-        return cut
+    /// Where to begin: at the journal's place, or at the beginning of a cleared folder.
+    private func begin(
+        _ plan: PreparationPlan, _ files: PreparationFiles, _ options: Options
+    ) throws -> PreparationJournal {
+        if !options.restart, let (begun, journal) = try options.restartsOthers ? try? files.load() : files.load() {
+            let difference = plan.difference(from: begun)
+            if difference == nil { return journal }
+            if let difference, !options.restartsOthers {
+                throw DataError(
+                    files.folder, "holds an unfinished preparation that was begun with \(difference)",
+                    advice: "finish that one, use another folder, or begin again with --restart")
+            }
+        }
+        try files.remove()
+        files.removeShards()
+        try files.save(plan)
+        return PreparationJournal()
     }
 
-    private func isHeldOut(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        var sum = CRC32C()
-        sum.update(bytes)
-        var random = Random(seed: UInt64(sum.value) << 32 ^ UInt64(bytes.count))
-        return random.uniform() < settings.validationShare
-    }
-}
-
-/// Writes the shards of one part; begins a new one when the present one is full.
-private final class PartWriter {
-    private let name: String
-    private let folder: String
-    private let tokenizer: any Tokenizer
-    private let limit: Int
-    private var writer: TokenShardWriter?
-    private var part = DataManifest.Part(documents: 0, tokens: 0, textBytes: 0, shards: [])
-    private var tokens: [Int32] = []
-
-    init(_ name: String, _ folder: String, _ tokenizer: any Tokenizer, _ limit: Int) {
-        self.name = name
-        self.folder = folder
-        self.tokenizer = tokenizer
-        self.limit = limit
-    }
-
-    func append(_ text: UnsafeRawBufferPointer) throws {
-        guard !text.isEmpty else { return }
-        tokens.removeAll(keepingCapacity: true)
-        if let begin = tokenizer.beginOfDocument { tokens.append(begin) }
-        tokenizer.encode(text, into: &tokens)
-        if let end = tokenizer.endOfDocument { tokens.append(end) }
-        if let writer, writer.tokenCount + tokens.count > limit { try close(writer) }
-        let writer = try writer ?? open()
-        try writer.append(tokens, textBytes: text.count)
-        part.documents += 1
-        part.tokens += tokens.count
-        part.textBytes += text.count
-    }
-
-    func finish() throws -> DataManifest.Part {
-        if let writer { try close(writer) }
-        return part
-    }
-
-    private func open() throws -> TokenShardWriter {
-        let number = "\(part.shards.count)"
-        let file = "\(name)-\(String(repeating: "0", count: max(0, 5 - number.count)))\(number).tokens"
-        let writer = try TokenShardWriter(
-            "\(folder)/\(file)", vocabularySize: tokenizer.vocabularySize, tokenizer: tokenizer.identity)
-        part.shards.append(DataManifest.Shard(file: file, sha256: ""))
-        self.writer = writer
-        return writer
-    }
-
-    private func close(_ writer: TokenShardWriter) throws {
-        try writer.finish()
-        let last = part.shards.count - 1
-        part.shards[last].sha256 = try SHA256.digest(contentsOf: "\(folder)/\(part.shards[last].file)")
-        self.writer = nil
+    private func manifest(
+        _ end: PreparationJournal, _ paths: [String], _ validation: [String]
+    ) throws -> DataManifest {
+        try reader.check(end.report, paths)
+        var report = end.report
+        if !validation.isEmpty {
+            try reader.check(end.validationReport, validation)
+            report.merge(end.validationReport)
+        }
+        let (training, heldOut) = (end.training.part, end.validation.part)
+        let wanted = !validation.isEmpty || settings.validationShare > 0
+        guard training.tokens > 1, !wanted || heldOut.tokens > 1 else {
+            throw DataError(
+                paths.joined(separator: ", "),
+                "\(training.tokens) tokens to train on and \(heldOut.tokens) held out are too few",
+                advice: "use more text, another validation share, or the split tail")
+        }
+        return DataManifest(
+            tokenizer: tokenizer.identity, vocabularySize: tokenizer.vocabularySize, settings: settings,
+            sources: end.sources, validationSources: end.validationSources, report: report, training: training,
+            validation: wanted ? heldOut : nil)
     }
 }

@@ -45,85 +45,69 @@ public struct PackedLoader: BatchSource {
     /// Where the next batch begins; its position counts the rows of all ranks.
     public private(set) var state: LoaderState
     /// Rows of a pass, over all ranks.
-    public let windowCount: Int
-    private let stream: TokenStream
+    public var windowCount: Int { windows.count }
+    private let windows: WindowSequence
 
     /// A loader at the beginning of the first pass.
     /// - Throws: `DataError` when a setting is impossible or the stream has not even one window.
     public init(_ stream: TokenStream, _ settings: Settings) throws {
-        guard settings.rows > 0, settings.length > 0, settings.ranks > 0, (0..<settings.ranks).contains(settings.rank),
-            settings.rows <= Int(Int32.max) / settings.length / settings.ranks
-        else {
-            throw DataError(
-                "loader",
-                "\(settings.rows) rows of \(settings.length) tokens on rank \(settings.rank) of \(settings.ranks)",
-                advice: "use at least one row of one token, and fewer than 2³¹ tokens a step")
-        }
-        guard stream.tokenCount > settings.length else {
-            throw DataError(
-                "loader", "the data have \(stream.tokenCount) tokens, a row takes \(settings.length) and one more",
-                advice: "use more data or shorter rows")
-        }
-        self.stream = stream
+        try settings.check()
+        windows = try WindowSequence(
+            stream, length: settings.length, shuffle: settings.shuffle, seed: settings.seed, name: "the data")
         self.settings = settings
-        windowCount = (stream.tokenCount - 1) / settings.length
-        state = LoaderState(source: Self.identity(stream, settings), seed: settings.seed)
+        state = LoaderState(source: settings.identity(of: stream), seed: settings.seed)
     }
 
     /// Input tokens of a pass.
     public var tokensPerEpoch: Int? { windowCount * settings.length }
 
     /// The next batch.
-    public mutating func next() -> Batch {
+    /// - Throws: `FormatError` for a token outside the vocabulary.
+    public mutating func next() throws -> Batch {
         var place = state
-        var starts: [Int] = []
-        let mine = settings.rank * settings.rows..<(settings.rank + 1) * settings.rows
+        var builder = BatchBuilder(rows: settings.rows, length: settings.length, resets: settings.resets)
         for row in 0..<settings.rows * settings.ranks {
-            if mine.contains(row) { starts.append(start(of: place)) }
-            advance(&place)
+            if settings.isMine(row) {
+                try builder.append(windows.stream, at: windows.start(epoch: place.epoch, position: place.position))
+            }
+            windows.advance(&place)
         }
         state = place
-        return stream.batch(starts: starts, length: settings.length, resets: settings.resets)
+        return builder.finish()
     }
 
     /// Goes to a position.
     /// - Throws: `DataError` when the state is of other data, another length, other switches or another seed.
     public mutating func restore(_ state: LoaderState) throws {
         try state.check(source: self.state.source, seed: self.state.seed)
-        guard state.position < windowCount else {
-            throw DataError(
-                "loader state", "position \(state.position) is beyond the \(windowCount) rows of a pass",
-                advice: "the checkpoint is damaged: resume from the one before")
-        }
+        try windows.check(state)
         self.state = state
     }
+}
 
-    private func start(of place: LoaderState) -> Int {
-        let spare = stream.tokenCount - 1 - windowCount * settings.length
-        guard settings.shuffle else { return place.position * settings.length }
-        // Stream 2 · epoch is the order's, 2 · epoch + 1 the offset's.
-        var random = Random.stream(seed: settings.seed, UInt64(place.epoch) << 1 | 1)
-        let offset = random.index(below: spare + 1)
-        let order = WindowOrder(count: windowCount, seed: settings.seed, stream: UInt64(place.epoch) << 1)
-        return offset + order[place.position] * settings.length
-    }
-
-    private func advance(_ place: inout LoaderState) {
-        place.position += 1
-        if place.position == windowCount {
-            place.position = 0
-            place.epoch += 1
+extension PackedLoader.Settings {
+    /// - Throws: `DataError` when a setting is impossible.
+    func check() throws {
+        guard rows > 0, length > 0, ranks > 0, (0..<ranks).contains(rank), rows <= Int(Int32.max) / length / ranks
+        else {
+            throw DataError(
+                "loader", "\(rows) rows of \(length) tokens on rank \(rank) of \(ranks)",
+                advice: "use at least one row of one token, and fewer than 2³¹ tokens a step")
         }
     }
 
-    private static func identity(_ stream: TokenStream, _ settings: Settings) -> String {
-        "tokens \(stream.identity) length=\(settings.length) resets=\(settings.resets) shuffle=\(settings.shuffle)"
+    /// Whether a row of a step, counted over all ranks, belongs to this one.
+    func isMine(_ row: Int) -> Bool { row / rows == rank }
+
+    /// Names a stream together with what decides which window comes when.
+    func identity(of stream: TokenStream) -> String {
+        "tokens \(stream.identity) length=\(length) resets=\(resets) shuffle=\(shuffle)"
     }
 }
 
 /// Held-out batches from a token stream: windows side by side, in order, every target exactly once.
 public struct PackedEvaluation: EvaluationSource {
-    /// The held-out tokens.
+    /// The held-out tokens, opened with `verify`.
     public let stream: TokenStream
     /// State restarts where a document begins, and nothing is predicted across.
     public let resets: Bool
@@ -165,9 +149,11 @@ public struct PackedEvaluation: EvaluationSource {
         }
         let full = (windows + rows - 1) / rows
         return BatchSequence(count: full + (rest > 0 ? 1 : 0)) { [stream, resets, windows, rest] index in
-            guard index < full else { return stream.batch(starts: [whole * length], length: rest, resets: resets) }
-            let range = index * rows..<Swift.min(windows, (index + 1) * rows)
-            return stream.batch(starts: range.map { $0 * length }, length: length, resets: resets)
+            let range = index < full ? index * rows..<Swift.min(windows, (index + 1) * rows) : whole..<whole + 1
+            var builder = BatchBuilder(
+                rows: range.count, length: index < full ? length : rest, resets: resets)
+            for window in range { builder.append(verified: stream, at: window * length) }
+            return builder.finish()
         }
     }
 }

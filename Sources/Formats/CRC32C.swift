@@ -26,6 +26,36 @@ public struct CRC32C {
     }
 }
 
+extension CRC32C {
+    /// The checksum of two pieces one behind the other, from the checksums of each.
+    ///
+    /// Appending n bytes multiplies the first piece's remainder by x^8n modulo the polynomial.
+    /// - Parameter count: bytes of the second piece
+    package static func combined(_ first: UInt32, _ second: UInt32, count: Int) -> UInt32 {
+        var (shift, square) = (one, one >> 8)  // 1 and x^8
+        var rest = UInt(count)
+        while rest > 0 {
+            if rest & 1 == 1 { shift = product(shift, square) }
+            square = product(square, square)
+            rest >>= 1
+        }
+        return product(shift, first) ^ second
+    }
+
+    /// The polynomial 1; bits are reflected, the highest is the power 0.
+    private static let one: UInt32 = 1 << 31
+
+    /// The product of two polynomials modulo the checksum's.
+    private static func product(_ a: UInt32, _ b: UInt32) -> UInt32 {
+        var (result, b) = (0 as UInt32, b)
+        for power in 0..<32 {
+            if a << UInt32(power) & one != 0 { result ^= b }
+            b = b >> 1 ^ (b & 1 == 1 ? 0x82f6_3b78 : 0)
+        }
+        return result
+    }
+}
+
 /// CRC-32 (IEEE 802.3): the checksum of gzip and of Parquet pages.
 package enum CRC32 {
     /// The checksum of bytes.

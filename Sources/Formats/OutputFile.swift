@@ -13,6 +13,21 @@ package final class OutputFile {
         guard descriptor >= 0 else { throw FormatError.system("open for writing", file: path) }
     }
 
+    /// Opens a file to go on behind its first `count` bytes; what is behind them is cut off.
+    /// - Throws: `FormatError` when the file is missing or shorter.
+    package init(continuing path: String, at count: Int) throws {
+        self.path = path
+        descriptor = open(path, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw FormatError.system("open for writing", file: path) }
+        let size = lseek(descriptor, 0, SEEK_END)
+        guard size >= count else {
+            throw FormatError(
+                file: path, rule: "has \(size) bytes, \(count) were written before", advice: "begin again")
+        }
+        guard ftruncate(descriptor, off_t(count)) == 0, lseek(descriptor, off_t(count), SEEK_SET) == off_t(count)
+        else { throw FormatError.system("ftruncate", file: path) }
+    }
+
     deinit {
         if descriptor >= 0 { _ = close(descriptor) }
     }
@@ -35,9 +50,14 @@ package final class OutputFile {
         guard count == bytes.count else { throw FormatError.system("write", file: path) }
     }
 
+    /// Makes what was written durable.
+    package func synchronize() throws {
+        guard fsync(descriptor) == 0 else { throw FormatError.system("fsync", file: path) }
+    }
+
     /// Makes what was written durable, and closes.
     package func finish() throws {
-        guard fsync(descriptor) == 0 else { throw FormatError.system("fsync", file: path) }
+        try synchronize()
         let closing = descriptor
         descriptor = -1
         guard close(closing) == 0 else { throw FormatError.system("close", file: path) }

@@ -81,7 +81,7 @@ public struct Generation: AsyncSequence {
             }
             let logits: [Float]
             if let step {
-                logits = try BackendTransfer(backend: model.backend).download(step.logits(after: pending))
+                logits = try model.backend.download(step.logits(after: pending))
             } else {
                 logits = try Self.advance(model, pending, &state)
                 if case .cuda(let cuda) = model.backend, let state {

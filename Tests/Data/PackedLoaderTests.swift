@@ -31,7 +31,7 @@ import Testing
     @Test func targetsFollowTokens() throws {
         var loader = try PackedLoader(stream([40, 60]), .init(rows: 3, length: 8, resets: false, seed: 1))
         for _ in 0..<20 {
-            let batch = loader.next()
+            let batch = try loader.next()
             #expect(batch.rows == 3 && batch.length == 8 && batch.sequences == nil && batch.targetCount == 24)
             #expect(zip(batch.tokens, batch.targets).allSatisfy { $1 == $0 + 1 })
         }
@@ -39,7 +39,7 @@ import Testing
 
     @Test func boundariesAreWhereDocumentsBegin() throws {
         var loader = try PackedLoader(stream([5, 1, 7, 4, 3, 1]), .init(rows: 2, length: 10, shuffle: false))
-        let batch = loader.next()
+        let batch = try loader.next()
         #expect(batch.tokens == Array(0..<20))
         // Documents begin at 0, 5, 6, 13, 17 and 20; rows at 0 and 10.
         #expect(batch.sequences == [0, 5, 6, 10, 13, 17, 20])
@@ -61,7 +61,7 @@ import Testing
         var starts: [Int32] = []
         while starts.count < 4 * windows {
             for rank in loaders.indices {
-                let batch = loaders[rank].next()
+                let batch = try loaders[rank].next()
                 starts += stride(from: 0, to: batch.tokenCount, by: length).map { batch.tokens[$0] }
             }
             #expect(Set(loaders.map { "\($0.state)" }).count == 1)
@@ -81,14 +81,14 @@ import Testing
         let stream = try stream([30, 40, 50, 5])
         let settings = PackedLoader.Settings(rows: 3, length: 7, seed: 5)
         var straight = try PackedLoader(stream, settings)
-        let expected = (0..<40).map { _ in straight.next() }
+        let expected = try (0..<40).map { _ in try straight.next() }
         for pause in [0, 1, 5, 6, 17, 39] {
             var first = try PackedLoader(stream, settings)
-            for _ in 0..<pause { _ = first.next() }
+            for _ in 0..<pause { _ = try first.next() }
             var second = try PackedLoader(stream, settings)
             try second.restore(first.state)
             #expect(second.state == first.state)
-            #expect((pause..<40).map { _ in second.next() } == Array(expected[pause...]))
+            #expect(try (pause..<40).map { _ in try second.next() } == Array(expected[pause...]))
         }
         var wider = settings
         wider.rows = 5

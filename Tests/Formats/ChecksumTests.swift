@@ -54,4 +54,17 @@ import Testing
         sum.update(Array("6789".utf8))
         #expect(sum.value == 0xe306_9283)
     }
+
+    /// Checksums of two pieces give that of the whole, wherever it is cut.
+    @Test func crc32cOfPiecesCombines() {
+        let bytes = (0..<2000).map { UInt8(truncatingIfNeeded: $0 &* $0 &* 31 &+ $0 >> 3) }
+        let whole = CRC32C.checksum(bytes)
+        for cut in [0, 1, 2, 3, 7, 8, 255, 256, 1024, 1999, 2000] {
+            let pieces = (CRC32C.checksum(Array(bytes[..<cut])), CRC32C.checksum(Array(bytes[cut...])))
+            #expect(CRC32C.combined(pieces.0, pieces.1, count: bytes.count - cut) == whole, "cut at \(cut)")
+        }
+        let long = [UInt8](repeating: 9, count: 1 << 20)
+        let sum = CRC32C.checksum(long)
+        #expect(CRC32C.combined(sum, sum, count: long.count) == CRC32C.checksum(long + long))
+    }
 }

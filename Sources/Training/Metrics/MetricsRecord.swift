@@ -26,11 +26,14 @@ public struct StepRecord: Sendable, Equatable {
     public var seconds: Double
     /// Steps so far whose gradient was not finite and which changed nothing.
     public var skipped: Int
+    /// Share of the time since the last record in which steps waited for their batches; nil when not measured.
+    public var waitingShare: Double?
 
     /// A record of its numbers.
     package init(
         step: Int, tokens: Int, loss: Double?, smoothedLoss: Double?, gradientNorm: Double?, learningRate: Double,
-        tokensPerSecond: Double, peakShare: Double?, memory: Int, seconds: Double, skipped: Int
+        tokensPerSecond: Double, peakShare: Double?, memory: Int, seconds: Double, skipped: Int,
+        waitingShare: Double? = nil
     ) {
         self.step = step
         self.tokens = tokens
@@ -43,6 +46,7 @@ public struct StepRecord: Sendable, Equatable {
         self.memory = memory
         self.seconds = seconds
         self.skipped = skipped
+        self.waitingShare = waitingShare
     }
 }
 
@@ -108,7 +112,7 @@ public enum MetricsRecord: Sendable, Equatable {
                 "gradient_norm": number(record.gradientNorm), "learning_rate": number(record.learningRate),
                 "tokens_per_second": number(record.tokensPerSecond), "peak_share": number(record.peakShare),
                 "memory": .integer(record.memory), "seconds": number(record.seconds),
-                "skipped": .integer(record.skipped),
+                "skipped": .integer(record.skipped), "waiting_share": number(record.waitingShare),
             ])
         case .evaluation(let record):
             return .object([
@@ -137,7 +141,7 @@ public enum MetricsRecord: Sendable, Equatable {
                     learningRate: json["learning_rate"]?.double ?? 0,
                     tokensPerSecond: json["tokens_per_second"]?.double ?? 0, peakShare: json["peak_share"]?.double,
                     memory: json["memory"]?.integer ?? 0, seconds: json["seconds"]?.double ?? 0,
-                    skipped: json["skipped"]?.integer ?? 0))
+                    skipped: json["skipped"]?.integer ?? 0, waitingShare: json["waiting_share"]?.double))
         case "evaluation":
             guard let length = json["length"]?.integer, let loss = json["loss"]?.double else { return nil }
             self = .evaluation(

@@ -10,7 +10,7 @@ package struct Progress: Sendable {
         self.totalSteps = totalSteps
     }
 
-    /// `step 120/1000  491k tokens  loss 2.3412 (2.3555)  norm 0.81  lr 4.00e-04  1.07k tok/s  24 % peak  1.2 GiB  ETA 3:12`
+    /// `step 120/1000  491k tokens  loss 2.3412 (2.3555)  norm 0.81  lr 4.00e-04  1.07k tok/s  24 % peak  0 % waiting for data  1.2 GiB  ETA 3:12`
     /// - Parameter remaining: seconds to the end; nil when not known yet
     package func line(_ record: StepRecord, remaining: Double?) -> String {
         var parts = ["step \(record.step)/\(totalSteps)", "\(Readable.count(Double(record.tokens))) tokens"]
@@ -20,6 +20,7 @@ package struct Progress: Sendable {
         parts.append("lr \(Readable.scientific(record.learningRate))")
         parts.append("\(Readable.count(record.tokensPerSecond)) tok/s")
         if let share = record.peakShare { parts.append("\(Readable.fixed(share * 100, 0)) % peak") }
+        if let share = record.waitingShare { parts.append("\(Readable.fixed(share * 100, 0)) % waiting for data") }
         parts.append(Readable.bytes(record.memory))
         if let remaining { parts.append("ETA \(Readable.duration(remaining))") }
         if record.skipped > 0 { parts.append("\(record.skipped) skipped") }

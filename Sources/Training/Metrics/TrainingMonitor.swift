@@ -34,7 +34,7 @@ package final class RunMonitor: TrainingMonitor {
     private let sinks: [(MetricsRecord) throws -> Void]
     private let started = ContinuousClock.now
     private var stepsHere = 0
-    private var interval = (tokens: 0, seconds: 0.0)
+    private var interval = (tokens: 0, seconds: 0.0, waiting: 0.0)
     private var lastShown: ContinuousClock.Instant?
 
     /// A monitor of a run.
@@ -60,17 +60,18 @@ package final class RunMonitor: TrainingMonitor {
         stepsHere += 1
         interval.tokens += result.tokens
         interval.seconds += seconds
+        interval.waiting += result.waiting
         let rate = Double(interval.tokens) / max(interval.seconds, 1e-9)
         let record = StepRecord(
             step: state.step, tokens: state.tokens, loss: finite(result.loss), smoothedLoss: state.smoothed.value,
             gradientNorm: finite(result.gradientNorm), learningRate: learningRate, tokensPerSecond: rate,
             peakShare: peak.map { rate * flopsPerToken / $0 }, memory: ProcessMemory.resident, seconds: state.seconds,
-            skipped: state.counters.skipped)
+            skipped: state.counters.skipped, waitingShare: interval.waiting / max(interval.seconds, 1e-9))
         let elapsed = (ContinuousClock.now - started) / .seconds(1)
         let remaining = elapsed / Double(stepsHere) * Double(progress.totalSteps - state.step)
         let line = progress.line(record, remaining: stepsHere > 1 ? remaining : nil)
         if isLogged {
-            interval = (0, 0)
+            interval = (0, 0, 0)
             try write(.step(record))
             if !console.isTerminal || !result.updated { console.line(line) }
         }

@@ -58,6 +58,10 @@ public struct Recipe: Sendable, Equatable {
         public var task = Task.text
         /// Training files and folders.
         public var train: [String] = []
+        /// Weights of the training sources; empty: one stream of all of them.
+        public var weights: [Double] = []
+        /// File that names sources and weights.
+        public var mixture: String?
         /// Validation files and folders; empty = split off the training data.
         public var validation: [String] = []
         /// Share of the training documents split off for validation.
@@ -80,6 +84,12 @@ public struct Recipe: Sendable, Equatable {
         public var split = DataPreparation.Split.automatic
         /// Folder of the prepared tokens; nil = `data` in the run's folder.
         public var cache: String?
+        /// Packed files: the token that marks documents; nil = none.
+        public var separator: Int?
+        /// Packed files: whether that token ends a document rather than beginning one.
+        public var separatorEnds = false
+        /// Steps' batches made ahead of their use; 0 = none.
+        public var prefetch = 2
         /// Share of malformed records above which the run stops.
         public var malformedLimit = 0.05
         /// Recall task: key-value pairs in a sequence.

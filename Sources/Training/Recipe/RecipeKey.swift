@@ -63,6 +63,7 @@ extension RecipeKey.Rule where Value == Int {
 }
 
 extension RecipeKey.Rule where Value == Int? {
+    static var token: Self { Self(words: "≥ 0") { $0.map { $0 >= 0 && $0 <= Int(Int32.max) } ?? true } }
     static var positive: Self { Self(words: "≥ 1") { $0.map { $0 >= 1 } ?? true } }
 }
 
@@ -82,6 +83,7 @@ extension RecipeKey.Rule where Value == [Int] {
 }
 
 extension RecipeKey.Rule where Value == [Double] {
+    static var positive: Self { Self(words: "> 0") { $0.allSatisfy { $0 > 0 } } }
     static var twoShares: Self {
         Self(words: "(two, in [0, 1))") { $0.count == 2 && $0.allSatisfy { (0..<1).contains($0) } }
     }

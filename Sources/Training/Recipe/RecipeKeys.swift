@@ -22,7 +22,13 @@ extension Recipe {
 
     private static let dataKeys = [
         RecipeKey("data.task", \.data.task, "text from files, or multi-query associative recall made in code"),
-        RecipeKey("data.train", \.data.train, "training data: text files, .jsonl files, folders of them"),
+        RecipeKey(
+            "data.train", \.data.train,
+            "training data: text, JSON lines, Parquet, folders of them; prepared folders; packed .bin files"),
+        RecipeKey(
+            "data.weights", \.data.weights, "weights of the entries of data.train, mixed by rows; empty: all in one",
+            .positive),
+        RecipeKey("data.mixture", \.data.mixture, "file of gdn data mix that names sources and weights"),
         RecipeKey("data.validation", \.data.validation, "validation data; empty: split off the training data"),
         RecipeKey(
             "data.validation_fraction", \.data.validationFraction, "share of the training data split off",
@@ -34,6 +40,10 @@ extension Recipe {
         RecipeKey("data.cache", \.data.cache, "folder of the prepared tokens; null: data in the run's folder"),
         RecipeKey("data.length", \.data.length, "tokens in a training sequence", .positive),
         RecipeKey("data.batch", \.data.batch, "sequences in one micro-batch", .positive),
+        RecipeKey("data.prefetch", \.data.prefetch, "steps' batches made ahead of their use; 0: none", .natural),
+        RecipeKey("data.separator", \.data.separator, "packed files: token that marks documents; null: none", .token),
+        RecipeKey(
+            "data.separator_ends", \.data.separatorEnds, "packed files: that token ends documents, else begins them"),
         RecipeKey("data.shuffle", \.data.shuffle, "windows of the text come in random order"),
         RecipeKey("data.document_resets", \.data.documentResets, "state and convolution restart at every document"),
         RecipeKey(

@@ -21,6 +21,7 @@ final class EventSink {
                 ("train/gradient_norm", step.gradientNorm), ("train/learning_rate", step.learningRate),
                 ("train/tokens_per_second", step.tokensPerSecond), ("train/peak_share", step.peakShare),
                 ("train/memory", Double(step.memory)), ("train/tokens", Double(step.tokens)),
+                ("train/waiting_share", step.waitingShare),
             ]
             try file.write(scalars: Self.present(values), step: step.step, time: time)
         case .evaluation(let found):

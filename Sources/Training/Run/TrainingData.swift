@@ -22,11 +22,15 @@ package struct TrainingData {
     /// - Parameters:
     ///   - vocabulary: of the model
     ///   - folder: where prepared tokens lie, unless the recipe says where
-    /// - Throws: `RecipeError` for settings that do not fit, `DataError` and `FormatError` for files that cannot be used.
-    package init(_ recipe: Recipe, vocabulary: Int, folder: String) throws {
+    ///   - options: how text is prepared when that is needed
+    /// - Throws: `RecipeError` for settings that do not fit, `DataError` and `FormatError` for files that cannot be used,
+    ///   `DataPreparation.Interrupted`.
+    package init(
+        _ recipe: Recipe, vocabulary: Int, folder: String, options: DataPreparation.Options = .init()
+    ) throws {
         switch recipe.data.task {
         case .recall: try self.init(recall: recipe, vocabulary: vocabulary)
-        case .text: try self.init(text: recipe, vocabulary: vocabulary, folder: folder)
+        case .text: try self.init(text: recipe, vocabulary: vocabulary, folder: folder, options: options)
         }
     }
 
@@ -42,31 +46,28 @@ package struct TrainingData {
         ]
     }
 
-    private init(text recipe: Recipe, vocabulary: Int, folder: String) throws {
+    private init(
+        text recipe: Recipe, vocabulary: Int, folder: String, options: DataPreparation.Options
+    ) throws {
         let tokenizer = try Self.tokenizer(recipe)
         guard tokenizer.vocabularySize <= vocabulary else {
             throw RecipeError(
                 "is \(vocabulary), but the tokenizer has \(tokenizer.vocabularySize) tokens; make it at least that",
                 key: "model.vocab_size")
         }
-        guard !recipe.data.train.isEmpty else {
-            throw RecipeError("names no training data; give text files, .jsonl files or folders", key: "data.train")
-        }
-        let data = try Self.prepared(recipe, tokenizer, folder)
-        source = try PackedLoader(
-            data.training,
+        let data = try DataSources(
+            Self.settings(recipe, options), tokenizer: tokenizer, folder: folder)
+        source = try data.loader(
             PackedLoader.Settings(
                 rows: recipe.data.batch, length: recipe.data.length, resets: recipe.data.documentResets,
                 shuffle: recipe.data.shuffle, seed: UInt64(recipe.run.seed)))
         evaluation = data.validation.map { PackedEvaluation($0, resets: recipe.data.documentResets) }
-        bytesPerToken = data.validation.map { Double($0.textBytes) / Double(max(1, $0.tokenCount)) }
+        bytesPerToken = data.validation.flatMap { held in
+            held.textBytes.map { Double($0) / Double(max(1, held.tokenCount)) }
+        }
         self.tokenizer = tokenizer
-        manifest = data.manifest
-        let report = data.manifest.report
-        let held = data.validation.map { ", \(Readable.count(Double($0.tokenCount))) held out" } ?? ""
-        notes =
-            ["data: \(report.summary); \(Readable.count(Double(data.training.tokenCount))) tokens to train on\(held)"]
-            + report.findings.map { "data: \($0)" }
+        manifest = data.manifests.count == 1 ? data.manifests[0] : nil
+        notes = ["data: \(data.summary)"] + data.manifests.flatMap { $0.report.findings.map { "data: \($0)" } }
     }
 
     /// The tokenizer of a recipe.
@@ -77,18 +78,36 @@ package struct TrainingData {
         return try TokenizerFile.load(from: recipe.data.tokenizer)
     }
 
-    private static func prepared(_ recipe: Recipe, _ tokenizer: any Tokenizer, _ folder: String) throws -> PreparedData
-    {
-        if recipe.data.train.count == 1, recipe.data.validation.isEmpty,
-            (try? DataManifest(folder: recipe.data.train[0])) != nil
-        {
-            return try PreparedData(folder: recipe.data.train[0], tokenizer: tokenizer)
+    /// What the recipe's section `data` names.
+    private static func settings(
+        _ recipe: Recipe, _ options: DataPreparation.Options
+    ) throws -> DataSources.Settings {
+        let data = recipe.data
+        var (names, weights) = (data.train, data.weights)
+        if let path = data.mixture {
+            guard names.isEmpty, weights.isEmpty else {
+                throw RecipeError(
+                    "names all sources with their weights; give data.train and data.weights or this",
+                    key: "data.mixture")
+            }
+            let mixture = try MixtureDescription(contentsOf: path)
+            (names, weights) = (mixture.sources.map(\.path), mixture.sources.map(\.weight))
         }
-        let settings = DataPreparation.Settings(
-            reading: DocumentReader.Settings(
-                textField: recipe.data.field, malformedLimit: recipe.data.malformedLimit),
-            split: recipe.data.split, validationShare: recipe.data.validationFraction)
-        return try PreparedData.open(
-            recipe.data.train, validation: recipe.data.validation, tokenizer: tokenizer, settings: settings, in: folder)
+        guard !names.isEmpty else {
+            throw RecipeError(
+                "names no training data; give text, prepared folders or packed files", key: "data.train")
+        }
+        guard weights.isEmpty || weights.count == names.count else {
+            throw RecipeError(
+                "has \(weights.count) numbers for the \(names.count) entries of data.train; give one each, or none",
+                key: "data.weights")
+        }
+        return DataSources.Settings(
+            training: names, weights: weights, validation: data.validation,
+            preparation: DataPreparation.Settings(
+                reading: DocumentReader.Settings(textField: data.field, malformedLimit: data.malformedLimit),
+                split: data.split, validationShare: data.validationFraction),
+            separator: data.separator.map { PackedFile.Separator(Int32(clamping: $0), ends: data.separatorEnds) },
+            options: options)
     }
 }

@@ -86,8 +86,18 @@ public final class TrainingRun {
         let folder = try RunFolder(
             recipe.runFolder, resume: options.resume, overwrite: options.overwrite, operations: operations)
         for note in folder.notes { console.line(note) }
-        let data = try TrainingData(
-            recipe, vocabulary: configuration.vocabularySize, folder: recipe.data.cache ?? folder.path + "/data")
+        var preparing = DataPreparation.Options()
+        preparing.threads = recipe.run.threads
+        preparing.shouldStop = { stop.isRequested }
+        let data: TrainingData
+        do {
+            data = try TrainingData(
+                recipe, vocabulary: configuration.vocabularySize, folder: recipe.data.cache ?? folder.path + "/data",
+                options: preparing)
+        } catch let interruption as DataPreparation.Interrupted {
+            console.line("\(interruption)")
+            return .interrupted
+        }
         for note in data.notes { console.line(note) }
         if let note = recipe.warmUpNote { console.line(note) }
         try rehearse(backend, data)

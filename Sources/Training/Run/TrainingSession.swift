@@ -42,6 +42,10 @@ final class TrainingSession {
             try checkpoint.restore(path, into: &state, parts: Set(StatePart.allCases))
             try source.restore(state.data)
         }
+        if recipe.data.prefetch > 0 {
+            // A step takes all its micro-batches at once.
+            source = PrefetchedSource(source, depth: recipe.data.prefetch * recipe.training.accumulation)
+        }
         firstStep = state.step
         let log = try MetricsLog(folder.path + "/metrics.jsonl")
         try log.write(.resume(step: state.step))

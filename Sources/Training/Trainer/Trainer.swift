@@ -121,9 +121,11 @@ package final class Trainer {
     private func advance() throws {
         let start = ContinuousClock.now
         let batches = try (0..<plan.accumulation).map { _ in try components.source.next() }
+        let waiting = (ContinuousClock.now - start) / .seconds(1)
         let tokens = state.tokens + batches.reduce(0) { $0 + $1.tokenCount }
         let learningRate = plan.schedule.learningRate(tokens: tokens)
-        let result = try components.step.run(batches, learningRate: learningRate)
+        var result = try components.step.run(batches, learningRate: learningRate)
+        result.waiting = waiting
         state.step += 1
         state.tokens = tokens
         state.data = components.source.state

@@ -22,6 +22,8 @@ package struct TrainingStep {
         package var updated: Bool
         /// Input tokens read.
         package var tokens: Int
+        /// Seconds that the step waited for its batches.
+        package var waiting = 0.0
     }
 
     private let model: any TrainableModel

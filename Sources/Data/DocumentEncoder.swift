@@ -1,0 +1,105 @@
+import GDNFormats
+import GDNTensor
+import GDNTokenizers
+
+/// Documents of one unit in their order, between reading and tokenising.
+struct TextChunk: Sendable {
+    struct Document: Sendable {
+        var bytes: Range<Int>
+        var isFile: Bool
+    }
+
+    /// The documents' text, one behind the other.
+    var text: [UInt8] = []
+    var documents: [Document] = []
+
+    mutating func append(_ document: DocumentReader.Document) {
+        documents.append(Document(bytes: text.count..<text.count + document.bytes.count, isFile: document.isFile))
+        text += document.bytes
+    }
+}
+
+/// The same documents, divided and tokenised.
+struct TokenChunk: Sendable {
+    var training: PackedDocuments
+    var heldOut: PackedDocuments
+    /// Documents of the text chunk.
+    var documents: Int
+    /// Bytes of the text chunk.
+    var textBytes: Int
+}
+
+/// Divides documents into training and held-out text and tokenises both. Used by many threads at once.
+struct DocumentEncoder: Sendable {
+    let tokenizer: any Tokenizer
+    let settings: DataPreparation.Settings
+    private let width: Int
+
+    init(tokenizer: any Tokenizer, settings: DataPreparation.Settings) {
+        self.tokenizer = tokenizer
+        self.settings = settings
+        width = tokenizer.vocabularySize <= 1 << 16 ? 2 : 4
+    }
+
+    /// Which part of a document goes where.
+    enum Side {
+        case training, heldOut, divided
+    }
+
+    /// - Throws: `DataError` when the tokenizer gives tokens outside its vocabulary.
+    func encode(_ chunk: TextChunk, _ side: Side) throws -> TokenChunk {
+        var result = TokenChunk(
+            training: PackedDocuments(width: width), heldOut: PackedDocuments(width: width),
+            documents: chunk.documents.count, textBytes: chunk.text.count)
+        var tokens: [Int32] = []
+        try chunk.text.withUnsafeBytes { text in
+            for document in chunk.documents {
+                let bytes = UnsafeRawBufferPointer(rebasing: text[document.bytes])
+                let cut =
+                    switch side {
+                    case .training: bytes.count
+                    case .heldOut: 0
+                    case .divided: cut(bytes, isFile: document.isFile)
+                    }
+                try append(bytes[..<cut], to: &result.training, &tokens)
+                try append(bytes[cut...], to: &result.heldOut, &tokens)
+            }
+        }
+        result.training.seal()
+        result.heldOut.seal()
+        return result
+    }
+
+    private func append(
+        _ text: Slice<UnsafeRawBufferPointer>, to documents: inout PackedDocuments, _ tokens: inout [Int32]
+    ) throws {
+        guard !text.isEmpty else { return }
+        tokens.removeAll(keepingCapacity: true)
+        if let begin = tokenizer.beginOfDocument { tokens.append(begin) }
+        tokenizer.encode(UnsafeRawBufferPointer(rebasing: text), into: &tokens)
+        if let end = tokenizer.endOfDocument { tokens.append(end) }
+        guard documents.append(tokens[...], vocabularySize: tokenizer.vocabularySize, textBytes: text.count) else {
+            throw DataError(
+                "tokenizer", "gave a token outside its vocabulary of \(tokenizer.vocabularySize)",
+                advice: "the tokenizer does not fit its vocabulary")
+        }
+    }
+
+    /// Where the held-out part of a document begins: at its end, at its beginning, or between.
+    private func cut(_ bytes: UnsafeRawBufferPointer, isFile: Bool) -> Int {
+        let byTail = settings.split == .tail || settings.split == .automatic && isFile
+        guard byTail else { return isHeldOut(bytes) ? 0 : bytes.count }
+        let target = Int(Double(bytes.count) * (1 - settings.validationShare))
+        if let end = bytes[target...].firstIndex(of: UInt8(ascii: "\n")), end + 1 < bytes.count { return end + 1 }
+        var cut = target
+        while cut > 0, bytes[cut] & 0xc0 == 0x80 { cut -= 1 }
+        return cut
+    }
+
+    private func isHeldOut(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var sum = CRC32C()
+        sum.update(bytes)
+        var random = Random(seed: UInt64(sum.value) << 32 ^ UInt64(bytes.count))
+        return random.uniform() < settings.validationShare
+    }
+}
