@@ -29,6 +29,10 @@ public protocol Tokenizer: Sendable {
     /// Appends the tokens of a text that may hold special tokens, as prompts and chats do.
     func encode(_ bytes: UnsafeRawBufferPointer, specialTokens: SpecialTokenHandling, into tokens: inout [Int32])
 
+    /// The first place from `index` on where a text may be cut so that its parts have the tokens of the whole.
+    /// - Returns: a place inside the text, or nil when none is known.
+    func cut(_ bytes: UnsafeRawBufferPointer, from index: Int) -> Int?
+
     /// The bytes a token stands for; none for special tokens and for tokens that are not there.
     func bytes(of token: Int32) -> [UInt8]
 }
@@ -87,6 +91,9 @@ extension Tokenizer {
         encode(bytes, into: &tokens)
     }
 
+    /// None known.
+    public func cut(_ bytes: UnsafeRawBufferPointer, from index: Int) -> Int? { nil }
+
     /// The tokens of a prompt: special tokens recognised, behind what the model expects before a text.
     public func encodePrompt(_ text: String) -> [Int32] {
         frame.prefix + encode(text, specialTokens: .recognised)
@@ -102,7 +109,8 @@ extension Tokenizer {
     /// The text of tokens, special ones as they are written; bytes that are no valid UTF-8 become U+FFFD.
     public func decodeWithSpecialTokens(_ tokens: some Sequence<Int32>) -> String {
         let special = Dictionary(
-            addedTokens.filter(\.isSpecial).map { ($0.token, Array($0.content.utf8)) }, uniquingKeysWith: { _, last in last })
+            addedTokens.filter(\.isSpecial).map { ($0.token, Array($0.content.utf8)) },
+            uniquingKeysWith: { _, last in last })
         return String(decoding: tokens.flatMap { special[$0] ?? bytes(of: $0) }, as: UTF8.self)
     }
 

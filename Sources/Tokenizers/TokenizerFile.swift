@@ -37,7 +37,8 @@ public enum TokenizerFile {
         }
         guard ranks.count == 1 else {
             throw FormatError(
-                file: folder, rule: "holds several tokenizers: \(ranks.joined(separator: ", "))", advice: "name the file")
+                file: folder, rule: "holds several tokenizers: \(ranks.joined(separator: ", "))",
+                advice: "name the file")
         }
         return try load(file: "\(folder)/\(first)")
     }
@@ -47,7 +48,8 @@ public enum TokenizerFile {
         let file = try MappedFile(path)
         if path.hasSuffix(".model"), !isRankFile(file) {
             throw FormatError(
-                file: path, rule: "SentencePiece models cannot be read yet", advice: "use the tokenizer.json of the model")
+                file: path, rule: "SentencePiece models cannot be read yet",
+                advice: "use the tokenizer.json of the model")
         }
         if path.hasSuffix(".tiktoken") || path.hasSuffix(".model") { return try BytePairTokenizer(tiktoken: path) }
         return hasModel(file) ? try BytePairTokenizer(json: path) : try load(configuration: path)
