@@ -25,7 +25,7 @@ extension BenchTrain {
         } else {
             try requirePassing(OperationChecker(.cuda(cuda), dtype: dtype))
         }
-        if json { return try Terminal.printJSON(report) }
+        if json { return try Terminal.json(report) }
         Self.printTable(report)
     }
 
@@ -91,7 +91,7 @@ extension BenchDecode {
         } else {
             try requirePassing(OperationChecker(.cuda(cuda), dtype: .bfloat16))
         }
-        if json { return try Terminal.printJSON(results) }
+        if json { return try Terminal.json(results) }
         let rows = results.map { result in
             [
                 "\(result.batch)", Terminal.fixed(result.milliseconds, decimals: 3),
