@@ -5,7 +5,7 @@ import GDNTensor
 ///
 /// The answer is the one that `JSONValue` would give, or none: what is rare (escapes in keys, keys beyond ASCII, more than
 /// 64 keys in an object, numbers of extreme size) and what is wrong is left to the full parser, which also words the
-/// errors. So the two cannot disagree on a line that this reader answers; a test feeds both millions of mutated lines.
+/// errors. A test feeds both with random and mutated lines.
 package struct JSONFieldReader {
     /// What a line holds.
     package enum Answer {
