@@ -143,4 +143,47 @@ import Testing
         let accepted = try run(["train", recipe, "--data.end_of_document", "true", "--run.name", "b"])
         #expect(accepted.status == 0, "\(accepted.remarks)")
     }
+
+    /// A mixture of a prepared folder, a packed file and text: interrupted and resumed, the run ends with the same bytes
+    /// as one that was not, batches made ahead or not.
+    @Test func trainingOnAMixtureResumesExactly() throws {
+        let text = try folder.write("a.txt", (0..<900).map { "line \($0)\n" }.joined())
+        let other = try folder.write("b.txt", (0..<700).map { "other \($0 * $0)\n" }.joined())
+        #expect(try run(prepare([text], "one")).status == 0)
+        #expect(try run(prepare([other], "two", ["--format", "bin"])).status == 0)
+        let mixture = folder.path("mixture.json")
+        let names = ["\(folder.path("one"))=0.6", "\(folder.path("two/bin/train_0000000000.bin"))=0.3", "\(text)=0.1"]
+        #expect(try run(["data", "mix"] + names + ["--into", mixture]).status == 0)
+        let recipe = try folder.write(
+            "recipe.yaml",
+            """
+            run: {folder: "\(folder.path("runs"))", threads: 1}
+            model: {preset: tiny, num_hidden_layers: 1, hidden_size: 32, num_heads: 2, head_dim: 16, vocab_size: 320}
+            data: {mixture: "\(mixture)", length: 32, batch: 3, end_of_document: true, separator: 256, separator_ends: true}
+            schedule: {kind: constant}
+            training: {steps: 20, accumulation: 2, log_every: 1, eval_tokens: 64}
+            """)
+        func train(_ name: String, _ more: [String]) throws {
+            let result = try run(["train", recipe, "--run.name", name] + more)
+            #expect(result.status == 0, "\(result.remarks)")
+        }
+        try train("straight", [])
+        try train("unread", ["--data.prefetch", "0"])
+        try train("parts", ["--training.steps", "7"])
+        try train("parts", ["--training.steps", "13", "--resume", "auto", "--data.prefetch", "5"])
+        try train("parts", ["--resume", "auto"])
+        let weights = try ["straight", "unread", "parts"].map {
+            try TemporaryFolder.read(folder.path("runs/\($0)/latest/model.safetensors"))
+        }
+        #expect(weights[1] == weights[0] && weights[2] == weights[0])
+        let metrics = try String(
+            decoding: TemporaryFolder.read(folder.path("runs/straight/metrics.jsonl")), as: UTF8.self)
+        let shares = metrics.split(separator: "\n").compactMap { line -> Double? in
+            (try? JSONValue(parsing: String(line)))?["waiting_share"]?.double
+        }
+        #expect(shares.count == 20 && shares.allSatisfy { (0...1).contains($0) })
+        let different = try run(
+            ["train", recipe, "--run.name", "parts", "--resume", "auto", "--data.separator_ends", "false"])
+        #expect(different.status == 1 && different.remarks.contains("loader state: belongs to mixture"))
+    }
 }
