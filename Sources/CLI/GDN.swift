@@ -9,9 +9,8 @@ struct GDN: AsyncParsableCommand {
         commandName: "gdn", abstract: "Train, evaluate, score and sample Gated DeltaNet language models.",
         version: gatedDeltaNetVersion,
         subcommands: [
-            Train.self, Generate.self, Score.self, Evaluate.self, Report.self, Config.self, TokenizerCommand.self,
-            Check.self,
-            Bench.self, Doctor.self,
+            Train.self, DataCommand.self, TokenizerCommand.self, Generate.self, Score.self, Evaluate.self, Report.self,
+            Config.self, Check.self, Bench.self, Doctor.self,
         ])
 
     /// Runs the subcommand. Exit status: 0 done, 1 failed, 2 usage or configuration, 130 interrupted,

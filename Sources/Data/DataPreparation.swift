@@ -126,6 +126,20 @@ public struct DataPreparation: Sendable {
         return manifest
     }
 
+    /// Whether a folder holds what `run` would write, by the names and sizes of the sources; nil when it holds no
+    /// finished preparation at all.
+    /// - Throws: `FormatError` for what cannot be found.
+    package func isFinished(_ paths: [String], validation: [String], in folder: String) throws -> Bool? {
+        guard let manifest = try? DataManifest(folder: folder) else { return nil }
+        var ignored = 0
+        func agree(_ paths: [String], _ sources: [DocumentReader.Source]) throws -> Bool {
+            let files = try paths.flatMap { try FileList.files(at: $0, ignored: &ignored) }
+            return files.map { "\($0.path) \($0.bytes)" } == sources.map { "\($0.path) \($0.bytes)" }
+        }
+        return try manifest.tokenizer == tokenizer.identity && manifest.settings == settings
+            && agree(paths, manifest.sources) && agree(validation, manifest.validationSources)
+    }
+
     /// Where to begin: at the journal's place, or at the beginning of a cleared folder.
     private func begin(
         _ plan: PreparationPlan, _ files: PreparationFiles, _ options: Options

@@ -10,7 +10,7 @@ import Testing
             StepRecord(
                 step: number, tokens: number * 100, loss: loss, smoothedLoss: 2.25, gradientNorm: 0.5,
                 learningRate: 1e-3, tokensPerSecond: 1234.5, peakShare: 0.25, memory: 1 << 30,
-                seconds: Double(number), skipped: 0))
+                seconds: Double(number), skipped: 0, waitingShare: 0.125))
     }
 
     @Test func recordsReadBackAsWritten() throws {
@@ -101,7 +101,7 @@ import Testing
         let line = Progress(totalSteps: 1000).line(record, remaining: 192)
         #expect(
             line
-                == "step 120/1000  12.0k tokens  loss 2.5000 (2.2500)  norm 0.50  lr 1.00e-03  1.23k tok/s  25 % peak  1.0 GiB  ETA 3:12"
+                == "step 120/1000  12.0k tokens  loss 2.5000 (2.2500)  norm 0.50  lr 1.00e-03  1.23k tok/s  25 % peak  13 % waiting for data  1.0 GiB  ETA 3:12"
         )
     }
 

@@ -214,7 +214,7 @@ private final class SmallRun: TrainingMonitor {
     @Test func accumulationEqualsOneLargeBatch() throws {
         let fixture = try TextFixture()
         var source = try fixture.loader()
-        let batches = [source.next(), source.next()]
+        let batches = try [source.next(), source.next()]
         let joined = Batch(
             rows: 4, length: 32, tokens: batches.flatMap(\.tokens), targets: batches.flatMap(\.targets))
         func result(_ batches: [Batch]) throws -> (TrainingStep.Result, [[Float]]) {
@@ -237,7 +237,7 @@ private final class SmallRun: TrainingMonitor {
     @Test func targetsWeighTheSameWhereverTheyAre() throws {
         let fixture = try TextFixture()
         var source = try fixture.loader()
-        let batch = source.next()
+        let batch = try source.next()
         func masked(_ keep: (Int) -> Bool, rows: Int, of batch: Batch) -> Batch {
             let count = rows * 32
             return Batch(
