@@ -11,6 +11,8 @@ struct SentencePieceUnigram: Sendable {
     private let bestScore: Float
     private let unknown: Int32
     private let byteTokens: [Int32]
+    /// Sums below this are made smaller by subtraction.
+    private static let lowest: Float = -100_000
 
     /// The best way to a place.
     struct Step {
@@ -54,6 +56,7 @@ struct SentencePieceUnigram: Sendable {
             var start = begin
             repeat {
                 let length = min(SentencePieceSymbols.length(text[start]), count - start)
+                if steps[start - begin].score < Self.lowest { rebase(&steps, from: start - begin) }
                 let sum = steps[start - begin].score
                 var (node, end, hasCharacter) = (0, start, false)
                 while end < count {
@@ -63,7 +66,7 @@ struct SentencePieceUnigram: Sendable {
                     end += 1
                     let token = nodes[node].value
                     guard token >= 0, types[Int(token)] != .unused else { continue }
-                    update(&steps, from: start - begin, to: end - begin, value(token, end - start) + sum, token)
+                    update(&steps, from: start - begin, to: end - begin, Float(value(token, end - start) + Double(sum)), token)
                     if end - start == length { hasCharacter = true }
                 }
                 if !hasCharacter {
@@ -76,10 +79,16 @@ struct SentencePieceUnigram: Sendable {
         }
     }
 
+    /// Takes the sum so far from all sums, so that they stay exact enough in long texts.
+    private func rebase(_ steps: inout [Step], from start: Int) {
+        let sum = steps[start].score
+        for index in start..<steps.count where steps[index].start >= 0 { steps[index].score -= sum }
+    }
+
     /// A piece's score; those defined by the user outdo all others.
     @inline(__always)
-    private func value(_ token: Int32, _ length: Int) -> Float {
-        types[Int(token)] == .userDefined ? Float(Double(Float(length) * bestScore) - 0.1) : scores[Int(token)]
+    private func value(_ token: Int32, _ length: Int) -> Double {
+        types[Int(token)] == .userDefined ? Double(Float(length) * bestScore) - 0.1 : Double(scores[Int(token)])
     }
 
     @inline(__always)
