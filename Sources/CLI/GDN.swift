@@ -7,8 +7,9 @@ struct GDN: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gdn", abstract: "Train, evaluate, score and sample Gated DeltaNet language models.",
         subcommands: [
-            Train.self, Generate.self, Score.self, Evaluate.self, Report.self, Config.self, Check.self, Bench.self,
-            Doctor.self,
+            Train.self, Generate.self, Score.self, Evaluate.self, Report.self, Config.self, TokenizerCommand.self,
+            Check.self,
+            Bench.self, Doctor.self,
         ])
 
     /// Runs the subcommand. Exit status: 0 done, 1 failed, 2 usage or configuration, 130 interrupted.

@@ -42,6 +42,11 @@ public struct ByteTokenizer: Tokenizer {
         for byte in bytes { tokens.append(Int32(byte)) }
     }
 
+    /// Anywhere.
+    public func cut(_ bytes: UnsafeRawBufferPointer, from index: Int) -> Int? {
+        index > 0 && index < bytes.count ? index : nil
+    }
+
     /// The byte itself; nothing for tokens from 256 on.
     public func bytes(of token: Int32) -> [UInt8] {
         UInt8(exactly: token).map { [$0] } ?? []

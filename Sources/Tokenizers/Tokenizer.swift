@@ -29,6 +29,10 @@ public protocol Tokenizer: Sendable {
     /// Appends the tokens of a text that may hold special tokens, as prompts and chats do.
     func encode(_ bytes: UnsafeRawBufferPointer, specialTokens: SpecialTokenHandling, into tokens: inout [Int32])
 
+    /// The first place from `index` on where a text may be cut so that its parts have the tokens of the whole.
+    /// - Returns: a place inside the text, or nil when none is known.
+    func cut(_ bytes: UnsafeRawBufferPointer, from index: Int) -> Int?
+
     /// The bytes a token stands for; none for special tokens and for tokens that are not there.
     func bytes(of token: Int32) -> [UInt8]
 
@@ -97,6 +101,9 @@ extension Tokenizer {
     ) {
         encode(bytes, into: &tokens)
     }
+
+    /// None known.
+    public func cut(_ bytes: UnsafeRawBufferPointer, from index: Int) -> Int? { nil }
 
     /// The tokens of a prompt: special tokens recognised, behind what the model expects before a text.
     public func encodePrompt(_ text: String) -> [Int32] {

@@ -89,13 +89,15 @@ public struct BytePairTrainer: Sendable {
         for (token, text) in rules.texts.enumerated() { vocabulary[text] = .integer(token) }
         let added = specialTokens.enumerated().map { token, text in
             JSONValue.object([
-                "id": .integer(token), "content": .string(text), "single_word": .bool(false), "lstrip": .bool(false), "rstrip": .bool(false),
+                "id": .integer(token), "content": .string(text), "single_word": .bool(false), "lstrip": .bool(false),
+                "rstrip": .bool(false),
                 "normalized": .bool(false), "special": .bool(true),
             ])
         }
         let byteLevel = { (usesExpression: Bool) in
             JSONValue.object([
-                "type": "ByteLevel", "add_prefix_space": .bool(false), "trim_offsets": .bool(true), "use_regex": .bool(usesExpression),
+                "type": "ByteLevel", "add_prefix_space": .bool(false), "trim_offsets": .bool(true),
+                "use_regex": .bool(usesExpression),
             ])
         }
         let split = JSONValue.object([
@@ -112,7 +114,8 @@ public struct BytePairTrainer: Sendable {
             "post_processor": .null, "decoder": byteLevel(true),
             "model": .object([
                 "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
-                "end_of_word_suffix": .null, "fuse_unk": .bool(false), "byte_fallback": .bool(false), "ignore_merges": .bool(false),
+                "end_of_word_suffix": .null, "fuse_unk": .bool(false), "byte_fallback": .bool(false),
+                "ignore_merges": .bool(false),
                 "vocab": .object(vocabulary),
                 "merges": .array(
                     merges.map {

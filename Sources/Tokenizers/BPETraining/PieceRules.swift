@@ -55,7 +55,9 @@ struct PieceRules: PairMerger.Rules {
     func allows(_ left: Int32, _ right: Int32) -> Bool {
         guard left >= 0, right >= 0 else { return false }
         let (first, second) = (traits[Int(left)], traits[Int(right)])
-        guard first.characters + second.characters <= longestPiece, !first.isDigit, !second.isDigit else { return false }
+        guard first.characters + second.characters <= longestPiece, !first.isDigit, !second.isDigit else {
+            return false
+        }
         if second.hasSpace { return first.isSpace && second.isSpace }
         if first.isSpace, first.characters > 1 { return false }
         return first.script == second.script || first.script == Self.anyScript || second.script == Self.anyScript

@@ -45,7 +45,8 @@ public struct SentencePieceTrainer: Sendable {
         guard merges >= 0 else {
             throw FormatError(
                 file: "", part: "vocabulary size",
-                rule: "\(vocabularySize) is less than \(model.pieces.count) fixed pieces and \(characters.count) characters",
+                rule:
+                    "\(vocabularySize) is less than \(model.pieces.count) fixed pieces and \(characters.count) characters",
                 advice: "choose a larger one, or a smaller character coverage")
         }
         var rules = PieceRules(characters: characters, merges: merges, longestPiece: longestPiece)
@@ -79,7 +80,8 @@ public struct SentencePieceTrainer: Sendable {
         }
         guard Set(model.pieces.map(\.text)).count == model.pieces.count, !specialTokens.contains("") else {
             throw FormatError(
-                file: "", part: "special tokens", rule: "must be different, not empty, and neither <unk>, <s>, </s> nor bytes",
+                file: "", part: "special tokens",
+                rule: "must be different, not empty, and neither <unk>, <s>, </s> nor bytes",
                 advice: "change \(specialTokens)")
         }
         return model

@@ -31,12 +31,14 @@ extension BytePairTokenizer {
         for token in added { tokens[token.content] = .integer(Int(token.token)) }
         var configuration: JSONObject = [
             "format": "gdn-tokenizer", "version": 1, "type": "tiktoken", "file": .string(name),
-            "sha256": .string(SHA256.digest(bytes)), "pattern": .string(words.name), "special_tokens": .object(tokens),
+            "sha256": .string(SHA256.digest(bytes)), "pattern": .string(words.name),
+            "normalizer": words.normalizes ? "NFC" : .null, "special_tokens": .object(tokens),
         ]
         for (key, value) in roles.members.members { configuration[key] = value }
         let text = JSONValue.object(configuration).text(indented: true) + "\n"
         self.init(
-            model, normalizes: false, preTokenizer: PreTokenizer([.words(words)]), added: added, frame: frame,
+            model, normalizes: words.normalizes, preTokenizer: PreTokenizer([.words(words)]), added: added,
+            frame: frame,
             roles: roles,
             files: [.init(name: TokenizerFile.name, bytes: Array(text.utf8)), .init(name: name, bytes: bytes)],
             configuration: configuration)
@@ -81,7 +83,8 @@ extension BytePairTokenizer {
                     file: path, part: "line \(number + 1)", rule: "must be a token in base64, a space and its rank",
                     advice: "take the file as it was published")
             }
-            guard token.withUnsafeBytes({ vocabulary.token(of: $0) }) == nil, vocabulary.bytes(Int32(rank)) == nil else {
+            guard token.withUnsafeBytes({ vocabulary.token(of: $0) }) == nil, vocabulary.bytes(Int32(rank)) == nil
+            else {
                 throw FormatError(
                     file: path, part: "line \(number + 1)", rule: "token or rank \(rank) is there twice",
                     advice: "take the file as it was published")

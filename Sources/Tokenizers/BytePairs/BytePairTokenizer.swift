@@ -27,6 +27,7 @@ public struct BytePairTokenizer: Tokenizer {
     /// All that decides what tokens mean.
     public let configuration: JSONObject
 
+    private let isCuttable: Bool
     private let rawFinder: AddedTokenFinder
     private let normalFinder: AddedTokenFinder
     private let contents: [Int32: (bytes: [UInt8], isSpecial: Bool)]
@@ -40,6 +41,9 @@ public struct BytePairTokenizer: Tokenizer {
         (self.frame, self.files, self.configuration) = (frame, files, configuration)
         (beginOfDocument, endOfDocument, padding) = (roles.begin, roles.end, roles.padding)
         vocabularySize = max(model.vocabulary.count, added.map { Int($0.token) + 1 }.max() ?? 0)
+        isCuttable =
+            !preTokenizer.addsPrefixSpace && preTokenizer.cutsAtNewlines
+            && !added.contains { $0.takesSpaceBefore || $0.content.utf8.contains(0x0a) }
         let texts = added.map { (token: $0, content: Array($0.content.utf8)) }
         rawFinder = AddedTokenFinder(texts.filter { !$0.token.isNormalized })
         normalFinder = AddedTokenFinder(
@@ -48,7 +52,12 @@ public struct BytePairTokenizer: Tokenizer {
                 return (token, composed ?? content)
             })
         contents = Dictionary(
-            texts.map { ($0.token.token, ($0.content, $0.token.isSpecial)) }, uniquingKeysWith: { _, last in last })
+            texts.map { token, content in
+                // The decoder reads added tokens in the byte alphabet too, as the Python package does.
+                var decoded: [UInt8] = []
+                let isBytes = content.withUnsafeBytes { ByteAlphabet.decode($0, into: &decoded) }
+                return (token.token, (isBytes ? decoded : content, token.isSpecial))
+            }, uniquingKeysWith: { _, last in last })
     }
 
     /// Appends the tokens of a text; special tokens in it are text like any other.
@@ -112,6 +121,22 @@ public struct BytePairTokenizer: Tokenizer {
             encoder.encode(
                 base + word.lowerBound, word.count, readable: text.count &- word.lowerBound, into: &tokens)
         }
+    }
+
+    /// Behind a newline that stands alone between printable ASCII characters: no pattern has a word across it, and none
+    /// looks beyond it.
+    ///
+    /// None where added tokens could reach across, or where each text gets a space in front.
+    public func cut(_ bytes: UnsafeRawBufferPointer, from index: Int) -> Int? {
+        guard isCuttable else { return nil }
+        let isPlain = { (byte: UInt8) in byte > 0x20 && byte < 0x7f }
+        for place in max(2, index)..<max(2, index, bytes.count)
+        where bytes[place - 1] == 0x0a && isPlain(bytes[place - 2]) && isPlain(bytes[place])
+            && bytes[place] != UInt8(ascii: "/")
+        {
+            return place
+        }
+        return nil
     }
 
     /// The bytes of a token; none for special tokens and for tokens that are not there.

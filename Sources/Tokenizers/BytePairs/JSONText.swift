@@ -124,7 +124,8 @@ struct JSONText {
     /// An error at this place.
     func failure(_ message: String) -> FormatError {
         FormatError(
-            file: file, rule: "no tokenizer.json at byte \(index): \(message)", advice: "take the file as it was published")
+            file: file, rule: "no tokenizer.json at byte \(index): \(message)",
+            advice: "take the file as it was published")
     }
 
     private mutating func skipString() throws {

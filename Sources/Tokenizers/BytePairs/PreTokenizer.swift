@@ -18,6 +18,11 @@ package struct PreTokenizer: Sendable, Equatable {
         (self.stages, self.addsPrefixSpace) = (stages, addsPrefixSpace)
     }
 
+    /// Whether a newline ends a word, as it does in all patterns.
+    var cutsAtNewlines: Bool {
+        stages.contains { if case .words = $0 { true } else { false } }
+    }
+
     /// Calls `body` with the range of each word of a text, in order. The prefix space is not dealt with here.
     /// - Parameter bytes: UTF-8
     @inline(__always)

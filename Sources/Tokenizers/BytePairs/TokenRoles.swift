@@ -25,7 +25,9 @@ struct TokenRoles: Equatable {
         end = token("eos_token")
         padding = token("pad_token")
         if end == nil, configuration?["eos_token"] == nil {
-            end = Self.usualEnds.lazy.compactMap { name in added.first { $0.content == name && $0.isSpecial } }.first?.token
+            end =
+                Self.usualEnds.lazy.compactMap { name in added.first { $0.content == name && $0.isSpecial } }.first?
+                .token
         }
     }
 

@@ -35,7 +35,8 @@ struct TokenizerJSON {
         (self.parts, self.modelParts) = (parts, modelParts)
         let type = modelParts["type"]?.string ?? (mergesPlace == nil ? "absent" : "BPE")
         guard type == "BPE", let vocabularyPlace, let mergesPlace else {
-            throw Self.unsupported(file, "model", "type \"\(type)\"", "use a tokenizer of type BPE with vocab and merges")
+            throw Self.unsupported(
+                file, "model", "type \"\(type)\"", "use a tokenizer of type BPE with vocab and merges")
         }
         let vocabulary = try Self.vocabulary(JSONText(bytes, file: file, from: vocabularyPlace), bytes.count)
         let merges = try Self.merges(JSONText(bytes, file: file, from: mergesPlace), vocabulary)
@@ -167,7 +168,8 @@ struct TokenizerJSON {
 
     private func pattern(_ step: JSONValue) throws -> WordPattern {
         let part = "pre_tokenizer.Split"
-        guard let expression = step["pattern"]?["Regex"]?.string, let pattern = WordPattern(expression: expression) else {
+        guard let expression = step["pattern"]?["Regex"]?.string, let pattern = WordPattern(expression: expression)
+        else {
             throw Self.unsupported(
                 file, part, "pattern \((step["pattern"] ?? .null).text())",
                 "patterns of these tokenizers are known: \(WordPattern.all.map(\.name).joined(separator: ", "))")
@@ -175,7 +177,8 @@ struct TokenizerJSON {
         let (behavior, inverted) = (step["behavior"]?.string ?? "absent", step["invert"]?.bool ?? false)
         // The patterns match every character, so what lies between matches is nothing.
         guard behavior == "Isolated" && !inverted || behavior == "Removed" && inverted else {
-            throw Self.unsupported(file, part, "behavior \(behavior), invert \(inverted)", "use Isolated without invert")
+            throw Self.unsupported(
+                file, part, "behavior \(behavior), invert \(inverted)", "use Isolated without invert")
         }
         return pattern
     }
@@ -236,7 +239,8 @@ struct TokenizerJSON {
     /// Makes sure that tokens become text by their bytes.
     func checkDecoder() throws {
         guard let part = parts["decoder"], part != .null else { return }
-        for step in part["type"] == "Sequence" ? part["decoders"]?.array ?? [] : [part] where step["type"] != "ByteLevel" {
+        for step in part["type"] == "Sequence" ? part["decoders"]?.array ?? [] : [part]
+        where step["type"] != "ByteLevel" {
             throw unsupported("decoder", step["type"] ?? step)
         }
     }

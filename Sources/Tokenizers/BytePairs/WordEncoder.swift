@@ -9,7 +9,7 @@ final class WordEncoder {
         text: (UInt64, UInt64, UInt64), length: UInt16, count: UInt16,
         tokens: (Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32)
     )
-    private static let cacheBits: UInt64 = 15
+    private static let cacheBits: UInt64 = 17
     private static let longestCached = 24
     private static let mostCached = 9
     private static let longestSearched = 64
@@ -68,7 +68,8 @@ final class WordEncoder {
         makeRoom(length, &tokens)
         guard length <= Self.longestCached else { return merge(word, length) }
         let text = Self.load(word, length, readable)
-        let mixed = (text.0 &* 0x9e37_79b9_7f4a_7c15) ^ (text.1 &* 0xc2b2_ae3d_27d4_eb4f) ^ (text.2 &* 0x1656_67b1_9e37_79f9)
+        let mixed =
+            (text.0 &* 0x9e37_79b9_7f4a_7c15) ^ (text.1 &* 0xc2b2_ae3d_27d4_eb4f) ^ (text.2 &* 0x1656_67b1_9e37_79f9)
         let hash = (mixed ^ mixed >> 32 ^ UInt64(truncatingIfNeeded: length)) &* 0x9e37_79b9_7f4a_7c15
         let entry = cache + Int(truncatingIfNeeded: hash >> (64 &- Self.cacheBits))
         if entry.pointee.length == UInt16(truncatingIfNeeded: length), entry.pointee.text == text {
@@ -111,7 +112,9 @@ final class WordEncoder {
     private static func load(_ word: UnsafePointer<UInt8>, _ length: Int, _ readable: Int) -> (UInt64, UInt64, UInt64) {
         guard readable >= longestCached else {
             var padded: (UInt64, UInt64, UInt64) = (0, 0, 0)
-            withUnsafeMutableBytes(of: &padded) { $0.copyMemory(from: UnsafeRawBufferPointer(start: word, count: length)) }
+            withUnsafeMutableBytes(of: &padded) {
+                $0.copyMemory(from: UnsafeRawBufferPointer(start: word, count: length))
+            }
             return padded
         }
         let raw = UnsafeRawPointer(word)

@@ -8,9 +8,10 @@ struct SentencePieceUnigram: Sendable {
     private let scores: [Float]
     private let types: [SentencePieceModel.PieceType]
     private let unknownScore: Float
-    private let bestScore: Float
     private let unknown: Int32
     private let byteTokens: [Int32]
+    /// What a piece defined by the user scores for each of its bytes: more than any other way to say them.
+    private static let definedScore: Float = -0.1
     /// Sums below this are made smaller by subtraction.
     private static let lowest: Float = -100_000
 
@@ -29,7 +30,6 @@ struct SentencePieceUnigram: Sendable {
         types = model.pieces.map(\.type)
         let normal = model.pieces.filter { $0.type == .normal }.map(\.score)
         unknownScore = (normal.min() ?? Float.greatestFiniteMagnitude) - 10
-        bestScore = max(normal.max() ?? 0, Float.leastNormalMagnitude)
         self.unknown = unknown
         self.byteTokens = byteTokens
     }
@@ -66,7 +66,7 @@ struct SentencePieceUnigram: Sendable {
                     end += 1
                     let token = nodes[node].value
                     guard token >= 0, types[Int(token)] != .unused else { continue }
-                    update(&steps, from: start - begin, to: end - begin, Float(value(token, end - start) + Double(sum)), token)
+                    update(&steps, from: start - begin, to: end - begin, value(token, end - start) + sum, token)
                     if end - start == length { hasCharacter = true }
                 }
                 if !hasCharacter {
@@ -87,8 +87,8 @@ struct SentencePieceUnigram: Sendable {
 
     /// A piece's score; those defined by the user outdo all others.
     @inline(__always)
-    private func value(_ token: Int32, _ length: Int) -> Double {
-        types[Int(token)] == .userDefined ? Double(Float(length) * bestScore) - 0.1 : Double(scores[Int(token)])
+    private func value(_ token: Int32, _ length: Int) -> Float {
+        types[Int(token)] == .userDefined ? Self.definedScore * Float(length) : scores[Int(token)]
     }
 
     @inline(__always)

@@ -71,6 +71,9 @@ package struct WordPattern: Sendable, Equatable {
         Self.expressions.filter { $0.value == name }.map(\.key).sorted { ($0.count, $0) < ($1.count, $1) }.last ?? ""
     }
 
+    /// Whether the tokenizers of this pattern normalize text to NFC first; rank files do not say so either.
+    var normalizes: Bool { self == .qwen2 || self == .qwen3_5 }
+
     private static let expressions: [String: String] = {
         let leading = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"#
         let trailing = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"#

@@ -17,7 +17,12 @@ package struct CheckpointFile {
 
     /// A small file.
     package init(_ name: String, text: String) {
-        self.init(name) { sink in try Array(text.utf8).withUnsafeBytes { try sink($0) } }
+        self.init(name, bytes: Array(text.utf8))
+    }
+
+    /// A file that is in memory.
+    package init(_ name: String, bytes: [UInt8]) {
+        self.init(name) { sink in try bytes.withUnsafeBytes { try sink($0) } }
     }
 }
 

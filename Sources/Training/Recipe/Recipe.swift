@@ -64,7 +64,7 @@ public struct Recipe: Sendable, Equatable {
         public var validationFraction = 0.05
         /// Field of the text in JSON lines.
         public var field = "text"
-        /// `byte`, or a tokenizer file.
+        /// `byte`, or a tokenizer: a folder or a file that `TokenizerFile` reads.
         public var tokenizer = "byte"
         /// Tokens in a training sequence.
         public var length = 512

@@ -139,8 +139,7 @@ final class TrainingSession {
                 decoding: try ModelFolder.configurationData(model.configuration), as: UTF8.self)
             var files = [CheckpointFile("config.json", text: configuration + "\n")]
             if let tokenizer = data.tokenizer {
-                let text = JSONValue.object(tokenizer.configuration).text(indented: true) + "\n"
-                files.append(CheckpointFile(TokenizerFile.name, text: text))
+                files += tokenizer.files.map { CheckpointFile($0.name, bytes: $0.bytes) }
             }
             files += try checkpoint.files(state)
             let store = folder.checkpoints
