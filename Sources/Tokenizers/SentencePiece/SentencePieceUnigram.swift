@@ -10,8 +10,6 @@ struct SentencePieceUnigram: Sendable {
     private let unknownScore: Float
     private let unknown: Int32
     private let byteTokens: [Int32]
-    /// What a piece defined by the user scores for each of its bytes: more than any other way to say them.
-    private static let definedScore: Float = -0.1
     /// Sums below this are made smaller by subtraction.
     private static let lowest: Float = -100_000
 
@@ -85,10 +83,10 @@ struct SentencePieceUnigram: Sendable {
         for index in start..<steps.count where steps[index].start >= 0 { steps[index].score -= sum }
     }
 
-    /// A piece's score; those defined by the user outdo all others.
+    /// A piece's score; those defined by the user have 0.1 for each byte but the first, whatever the model says.
     @inline(__always)
     private func value(_ token: Int32, _ length: Int) -> Float {
-        types[Int(token)] == .userDefined ? Self.definedScore * Float(length) : scores[Int(token)]
+        types[Int(token)] == .userDefined ? Float(0.1 * Double(length) - 0.1) : scores[Int(token)]
     }
 
     @inline(__always)
