@@ -144,6 +144,8 @@ let package = Package(
         .testTarget(name: "FormatsTests", dependencies: ["GDNFormats", "GDNTestSupport"], path: "Tests/Formats"),
         .testTarget(name: "ModelsTests", dependencies: ["GDNModels"], path: "Tests/Models"),
         .testTarget(
+            name: "TokenizersTests", dependencies: ["GDNTokenizers", "GDNTestSupport"], path: "Tests/Tokenizers"),
+        .testTarget(
             name: "DataTests", dependencies: ["GDNData", "GDNTokenizers", "GDNTestSupport"], path: "Tests/Data"),
         .testTarget(
             name: "TrainingTests", dependencies: ["GDNTraining", "GDNTestSupport"], path: "Tests/Training"),

@@ -4,8 +4,8 @@ import GatedDeltaNet
 /// `gdn tokenizer`: text to tokens and back.
 struct TokenizerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tokenizer", abstract: "Encode and decode text with a tokenizer, or show what it is.",
-        subcommands: [TokenizerEncode.self, TokenizerDecode.self, TokenizerInspect.self])
+        commandName: "tokenizer", abstract: "Encode and decode text with a tokenizer, show what it is, or train one.",
+        subcommands: [TokenizerEncode.self, TokenizerDecode.self, TokenizerInspect.self, TokenizerTrain.self])
 }
 
 /// The tokenizer that a command works with.

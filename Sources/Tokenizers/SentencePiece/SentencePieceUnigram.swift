@@ -8,9 +8,10 @@ struct SentencePieceUnigram: Sendable {
     private let scores: [Float]
     private let types: [SentencePieceModel.PieceType]
     private let unknownScore: Float
-    private let bestScore: Float
     private let unknown: Int32
     private let byteTokens: [Int32]
+    /// Sums below this are made smaller by subtraction.
+    private static let lowest: Float = -100_000
 
     /// The best way to a place.
     struct Step {
@@ -27,7 +28,6 @@ struct SentencePieceUnigram: Sendable {
         types = model.pieces.map(\.type)
         let normal = model.pieces.filter { $0.type == .normal }.map(\.score)
         unknownScore = (normal.min() ?? Float.greatestFiniteMagnitude) - 10
-        bestScore = max(normal.max() ?? 0, Float.leastNormalMagnitude)
         self.unknown = unknown
         self.byteTokens = byteTokens
     }
@@ -54,6 +54,7 @@ struct SentencePieceUnigram: Sendable {
             var start = begin
             repeat {
                 let length = min(SentencePieceSymbols.length(text[start]), count - start)
+                if steps[start - begin].score < Self.lowest { rebase(&steps, from: start - begin) }
                 let sum = steps[start - begin].score
                 var (node, end, hasCharacter) = (0, start, false)
                 while end < count {
@@ -76,10 +77,16 @@ struct SentencePieceUnigram: Sendable {
         }
     }
 
-    /// A piece's score; those defined by the user outdo all others.
+    /// Takes the sum so far from all sums, so that they stay exact enough in long texts.
+    private func rebase(_ steps: inout [Step], from start: Int) {
+        let sum = steps[start].score
+        for index in start..<steps.count where steps[index].start >= 0 { steps[index].score -= sum }
+    }
+
+    /// A piece's score; those defined by the user have 0.1 for each byte but the first, whatever the model says.
     @inline(__always)
     private func value(_ token: Int32, _ length: Int) -> Float {
-        types[Int(token)] == .userDefined ? Float(Double(Float(length) * bestScore) - 0.1) : scores[Int(token)]
+        types[Int(token)] == .userDefined ? Float(0.1 * Double(length) - 0.1) : scores[Int(token)]
     }
 
     @inline(__always)
