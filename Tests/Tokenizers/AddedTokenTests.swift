@@ -114,7 +114,8 @@ import Testing
             ("model.unk_token", "\"<unk>\"", "model.unk_token"),
             ("model.continuing_subword_prefix", "\"##\"", "model.continuing_subword_prefix"),
             ("added_tokens", "[{\"id\":-1,\"content\":\"x\"}]", "added_tokens"),
-            ("model.merges", "[\"zz qq\"]", nil), ("model.merges", "[\"a\"]", nil), ("model.vocab", "[]", nil),
+            ("added_tokens", "[{\"id\":3,\"content\":\"x\"}]", "added_tokens"), ("model.merges", "[\"zz qq\"]", nil),
+            ("model.merges", "[\"a\"]", nil), ("model.vocab", "[]", nil),
         ] as [(String, String, String?)])
     func unsupportedPartsAreNamed(_ key: String, _ value: String, _ part: String?) throws {
         let error = #expect(throws: FormatError.self) { try made([key: value]) }

@@ -195,7 +195,22 @@ struct TokenizerJSON {
             result.takesSpaceBehind = item["rstrip"]?.bool ?? false
             result.isSingleWord = item["single_word"]?.bool ?? false
             result.isNormalized = item["normalized"]?.bool ?? !isSpecial
+            try check(result)
             return result
+        }
+    }
+
+    /// Makes sure that an added token and the vocabulary agree, where both know the token.
+    private func check(_ added: AddedToken) throws {
+        guard let known = model.vocabulary.bytes(added.token) else { return }
+        let content = Array(added.content.utf8)
+        var decoded: [UInt8] = []
+        let isBytes = content.withUnsafeBytes { ByteAlphabet.decode($0, into: &decoded) }
+        guard known.elementsEqual(isBytes ? decoded : content) else {
+            throw FormatError(
+                file: file, part: "added_tokens",
+                rule: "\(added.content) is token \(added.token), which the vocabulary has for something else",
+                advice: "take the file as it was published")
         }
     }
 
