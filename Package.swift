@@ -110,7 +110,8 @@ let package = Package(
         .target(
             name: "GDNModels", dependencies: ["GDNOps", "GDNFormats"], path: "Sources/Models", exclude: ["README.md"]),
         .target(
-            name: "GDNTokenizers", dependencies: ["GDNFormats"], path: "Sources/Tokenizers", exclude: ["README.md"]),
+            name: "GDNTokenizers", dependencies: ["GDNFormats"], path: "Sources/Tokenizers",
+            exclude: ["README.md", "ChatTemplate/README.md"]),
         .target(
             name: "GDNData", dependencies: ["GDNTensor", "GDNTokenizers", "GDNFormats"], path: "Sources/Data",
             exclude: ["README.md"]),
@@ -143,6 +144,8 @@ let package = Package(
         .testTarget(name: "ModelsTests", dependencies: ["GDNModels"], path: "Tests/Models"),
         .testTarget(
             name: "DataTests", dependencies: ["GDNData", "GDNTokenizers", "GDNTestSupport"], path: "Tests/Data"),
+        .testTarget(
+            name: "ChatTemplatesTests", dependencies: ["GDNTokenizers", "GDNTestSupport"], path: "Tests/ChatTemplates"),
         .testTarget(name: "TrainingTests", dependencies: ["GDNTraining"], path: "Tests/Training"),
         .testTarget(name: "EndToEndTests", dependencies: ["GatedDeltaNet"], path: "Tests/EndToEnd"),
     ],

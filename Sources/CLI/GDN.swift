@@ -8,7 +8,7 @@ struct GDN: AsyncParsableCommand {
         commandName: "gdn", abstract: "Train, evaluate, score and sample Gated DeltaNet language models.",
         subcommands: [
             Train.self, Generate.self, Score.self, Evaluate.self, Report.self, Config.self, Check.self, Bench.self,
-            Doctor.self,
+            Doctor.self, TokenizerGroup.self,
         ])
 
     /// Runs the subcommand. Exit status: 0 done, 1 failed, 2 usage or configuration, 130 interrupted.
