@@ -112,7 +112,8 @@ let package = Package(
         .target(
             name: "GDNModels", dependencies: ["GDNOps", "GDNFormats"], path: "Sources/Models", exclude: ["README.md"]),
         .target(
-            name: "GDNTokenizers", dependencies: ["GDNFormats"], path: "Sources/Tokenizers", exclude: ["README.md"]),
+            name: "GDNTokenizers", dependencies: ["GDNFormats"], path: "Sources/Tokenizers",
+            exclude: ["README.md", "ChatTemplate/README.md"]),
         .target(
             name: "GDNData", dependencies: ["GDNTensor", "GDNTokenizers", "GDNFormats"], path: "Sources/Data",
             exclude: ["README.md"]),
@@ -151,6 +152,8 @@ let package = Package(
             name: "TrainingTests", dependencies: ["GDNTraining", "GDNTestSupport"], path: "Tests/Training"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["GatedDeltaNet", "GDNTestSupport"], path: "Tests/EndToEnd"),
+        .testTarget(
+            name: "ChatTemplatesTests", dependencies: ["GDNTokenizers", "GDNTestSupport"], path: "Tests/ChatTemplates"),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu2x

@@ -5,7 +5,9 @@ import GatedDeltaNet
 struct TokenizerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tokenizer", abstract: "Encode and decode text with a tokenizer, show what it is, or train one.",
-        subcommands: [TokenizerEncode.self, TokenizerDecode.self, TokenizerInspect.self, TokenizerTrain.self])
+        subcommands: [
+            TokenizerEncode.self, TokenizerDecode.self, TokenizerInspect.self, TokenizerTrain.self, TokenizerTemplate.self,
+        ])
 }
 
 /// The tokenizer that a command works with.

@@ -124,6 +124,7 @@ extension Jinja.Interpreter {
         var members: [(key: Value, value: Value)] = []
         switch arguments.positional.first {
         case .dict(let dictionary): members = dictionary.members.map { (key: $0, value: $1) }
+        case .undefined(let undefined): throw Failure(.undefined, undefined.message)
         case .some(let pairs):
             for pair in try elements(pairs) {
                 let parts = try elements(pair, atMost: 2)

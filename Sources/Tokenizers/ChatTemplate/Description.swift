@@ -52,7 +52,7 @@ extension Jinja.Interpreter {
         case .loop(let loop): result += "<LoopContext \(loop.index0 + 1)/\(try loop.length())>"
         case .lazy, .function, .method:
             throw Failure(
-                .value, "a \(value.typeName) cannot be printed; make it a list or call it")
+                .unsupported, "a \(value.typeName) cannot be printed; make it a list or call it")
         }
     }
 

@@ -8,6 +8,7 @@ extension Jinja {
         case float(Double)
         case text(Text)
         case tuple([Key])
+        case range(count: Int, start: Int, step: Int)
         case other(ObjectIdentifier)
         case undefined
 
@@ -25,6 +26,9 @@ extension Jinja {
             case .tuple(let items):
                 guard items.weight < 100_000 else { throw Failure(.limit, "a tuple is too large for a key") }
                 self = .tuple(try items.values.map(Key.init))
+            case .range(let span):
+                let count = span.count
+                self = .range(count: count, start: count == 0 ? 0 : span.start, step: count < 2 ? 0 : span.step)
             case .namespace(let namespace): self = .other(ObjectIdentifier(namespace))
             case .macro(let macro): self = .other(ObjectIdentifier(macro))
             default: throw Failure(.value, "unhashable type: '\(value.typeName)'")

@@ -13,7 +13,7 @@ extension Jinja.Interpreter {
         var mapping: Value?
         switch value {
         case .tuple(let items): positional = items.values
-        case .dict, .list, .namespace: mapping = value
+        case .dict, .list, .range, .undefined: mapping = value
         default: break
         }
         var used = 0

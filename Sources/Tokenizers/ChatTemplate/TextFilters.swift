@@ -114,14 +114,14 @@ extension Jinja.Filters {
 
     @Sendable private static func truncate(_ run: Interpreter, _ value: Value, _ given: Arguments) throws -> Value {
         let bound = try given.bound(to: ["length", "killwords", "end", "leeway"], of: "truncate")
-        guard case .text(let text) = value else { throw Failure(.value, "truncate needs a string") }
         let length = try bound.integer(0) ?? 255
         let end = try bound[2] == nil ? "..." : bound.text(2)
         let leeway = if case .null = bound.value(3) { 5 } else { try bound.integer(3) ?? 5 }
         guard length >= end.count, leeway >= 0 else {
             throw Failure(.value, "truncate needs a length of at least \(end.count) and no negative leeway")
         }
-        if text.count <= Jinja.sum(length, leeway) { return value }
+        if try run.length(value) <= Jinja.sum(length, leeway) { return value }
+        guard case .text(let text) = value else { throw Failure(.value, "truncate needs a string") }
         try run.charge(text.count)
         var kept = text.scalars[..<(length - end.count)]
         if !bound.isTrue(1), let space = kept.lastIndex(of: " ") { kept = kept[..<space] }
