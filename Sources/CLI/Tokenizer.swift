@@ -79,7 +79,7 @@ struct TokenizerEncode: ParsableCommand {
                     let clock = ContinuousClock.now
                     let tokens = tokenizer.encode(
                         slices, specialTokens: asText ? .asText : .recognised,
-                        threads: threads ?? Concurrently.processors)
+                        threads: threads ?? processorCount())
                     if speed { note(slices, tokens, ContinuousClock.now - clock) }
                     try write(tokens, frame ? tokenizer.frame : TokenFrame(), to: sink)
                 }

@@ -1,3 +1,4 @@
+import GDNTensor
 import ArgumentParser
 import GatedDeltaNet
 
@@ -66,12 +67,12 @@ struct TokenizerTrain: ParsableCommand {
         case .byteBPE:
             var trainer = try BytePairTrainer(vocabularySize: vocabularySize, pattern: pattern.rawValue)
             if !specialTokens.isEmpty { trainer.specialTokens = specialTokens }
-            (trainer.minimumFrequency, trainer.threads) = (minimumFrequency, threads ?? Concurrently.processors)
+            (trainer.minimumFrequency, trainer.threads) = (minimumFrequency, threads ?? processorCount())
             content = try trainer.train(on: files, progress: progress)
         case .sentencePieceBPE:
             var trainer = SentencePieceTrainer(vocabularySize: vocabularySize)
             trainer.specialTokens = specialTokens
-            (trainer.minimumFrequency, trainer.threads) = (minimumFrequency, threads ?? Concurrently.processors)
+            (trainer.minimumFrequency, trainer.threads) = (minimumFrequency, threads ?? processorCount())
             content = try trainer.train(on: files, progress: progress)
         }
         guard let content else {

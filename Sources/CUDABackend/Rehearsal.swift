@@ -46,7 +46,7 @@ final class PendingModules: @unchecked Sendable {
 
     private func compile() {
         let (requests, compiler, results) = (requests, compiler, results)
-        try? concurrently(requests.count, threads: processorCount()) { index in
+        concurrently(requests.count, threads: processorCount()) { index in
             let request = requests[index]
             guard
                 let cubin = try? compiler.cubin(

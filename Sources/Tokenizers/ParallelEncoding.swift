@@ -1,3 +1,5 @@
+import GDNTensor
+
 extension Tokenizer {
     /// The tokens of many texts, by several threads; the same as one by one, whatever the number of threads.
     /// - Parameters:
@@ -26,7 +28,7 @@ extension Tokenizer {
             }
         }
         let results = ChunkResults(chunks)
-        Concurrently.run(chunks.count, threads: threads) { index in
+        concurrently(chunks.count, threads: threads) { index in
             results.set(index) { encode($0, specialTokens: specialTokens, into: &$1) }
         }
         var tokens = [[Int32]](repeating: [], count: texts.count)

@@ -66,7 +66,7 @@ struct TrainingText: Sendable {
     ) -> WordCounts.Box? {
         let state = Guarded<(idle: [WordCounts.Box], done: Int, goesOn: Bool)>((idle: [], done: 0, goesOn: true))
         let parts = parts
-        Concurrently.run(parts.count, threads: threads) { job in
+        concurrently(parts.count, threads: threads) { job in
             guard state.withLock({ $0.goesOn }) else { return }
             let box = state.withLock { $0.idle.popLast() } ?? WordCounts.Box()
             let part = parts[job]
