@@ -17,8 +17,8 @@ extension BenchTrain {
             model.configuration, cuda: cuda, shape: shapes[0], recompute: recompute)
         let report = try benchmark.run(shapes, steps: steps, profiles: profile) { result in
             Terminal.note(
-                "\(result.batch)x\(result.length): \(Terminal.fixed(result.milliseconds[0], decimals: 1)) ms at best, "
-                    + "\(Terminal.fixed(Double(result.peakBytes) / 0x1p30, decimals: 2)) GiB")
+                "\(result.batch)x\(result.length): \(Readable.fixed(result.milliseconds[0], 1)) ms at best, "
+                    + "\(Readable.fixed(Double(result.peakBytes) / 0x1p30, 2)) GiB")
         }
         if unchecked {
             Terminal.note("the operations were not checked in this run")
@@ -26,7 +26,7 @@ extension BenchTrain {
             try requirePassing(OperationChecker(.cuda(cuda), dtype: dtype))
         }
         if json { return try Terminal.json(report) }
-        Self.printTable(report)
+        try Self.printTable(report)
     }
 
     /// `16x2048`
@@ -38,44 +38,42 @@ extension BenchTrain {
         return CUDATrainingBenchmark.Shape(batch: numbers[0], length: numbers[1])
     }
 
-    private static func printTable(_ report: CUDATrainingBenchmark.Report) {
-        let seconds = { (value: Double) in Terminal.fixed(value, decimals: 2) }
-        print("\(report.device), \(report.parameters) parameters")
-        print(
+    private static func printTable(_ report: CUDATrainingBenchmark.Report) throws {
+        let seconds = { (value: Double) in Readable.fixed(value, 2) }
+        try Terminal.line("\(report.device), \(report.parameters) parameters")
+        try Terminal.line(
             "seconds from the start: device \(seconds(report.secondsToBackend)), model "
                 + "\(seconds(report.secondsToModel)), first step \(seconds(report.secondsToFirstStep))")
-        let gibibytes = { (bytes: Int) in Terminal.fixed(Double(bytes) / 0x1p30, decimals: 2) }
+        let gibibytes = { (bytes: Int) in Readable.fixed(Double(bytes) / 0x1p30, 2) }
         let rows = report.results.map { result in
             [
-                "\(result.batch)x\(result.length)", Terminal.number(result.tokensPerSecond),
-                Terminal.fixed(result.milliseconds[result.milliseconds.count / 2], decimals: 1),
-                Terminal.fixed(result.wallMilliseconds[result.wallMilliseconds.count / 2], decimals: 1),
+                "\(result.batch)x\(result.length)", Readable.number(result.tokensPerSecond),
+                Readable.fixed(result.milliseconds[result.milliseconds.count / 2], 1),
+                Readable.fixed(result.wallMilliseconds[result.wallMilliseconds.count / 2], 1),
                 gibibytes(result.peakBytes), gibibytes(result.peakReservedBytes),
-                result.losses.map { Terminal.fixed($0, decimals: 3) }.joined(separator: " "),
+                result.losses.map { Readable.fixed($0, 3) }.joined(separator: " "),
             ]
         }
-        print(
-            Terminal.table([["shape", "tokens/s", "ms", "wall ms", "GiB", "GiB held", "losses"]] + rows),
-            terminator: "")
+        try Terminal.write(
+            Terminal.table([["shape", "tokens/s", "ms", "wall ms", "GiB", "GiB held", "losses"]] + rows))
         guard let profile = report.profile, let copy = report.copyBytesPerSecond,
             let rate = report.productFLOPsPerSecond
         else { return }
-        print(
-            "copy \(Terminal.fixed(copy * 1e-12, decimals: 2)) TB/s, products \(Terminal.fixed(rate * 1e-12, decimals: 0)) TFLOP/s"
-        )
+        try Terminal.line(
+            "copy \(Readable.fixed(copy * 1e-12, 2)) TB/s, products \(Readable.fixed(rate * 1e-12, 0)) TFLOP/s")
         let total = profile.reduce(0) { $0 + $1.milliseconds }
         let lines = profile.prefix(48).map { row in
             let floor = 1e3 * max(row.bytes / copy, row.flops / rate)
             return [
-                row.name, "\(row.calls)", Terminal.fixed(row.milliseconds, decimals: 2),
-                Terminal.fixed(100 * row.milliseconds / total, decimals: 1),
-                Terminal.fixed(row.bytes * 1e-9, decimals: 1),
-                Terminal.fixed(row.flops * 1e-12, decimals: 1), Terminal.fixed(row.milliseconds / floor, decimals: 2),
+                row.name, "\(row.calls)", Readable.fixed(row.milliseconds, 2),
+                Readable.fixed(100 * row.milliseconds / total, 1),
+                Readable.fixed(row.bytes * 1e-9, 1),
+                Readable.fixed(row.flops * 1e-12, 1), Readable.fixed(row.milliseconds / floor, 2),
             ]
         }
-        print(
+        try Terminal.line(
             Terminal.table([["kernel", "calls", "ms", "%", "GB", "TFLOP", "× floor"]] + lines)
-                + "all \(Terminal.fixed(total, decimals: 1)) ms", terminator: "\n")
+                + "all \(Readable.fixed(total, 1)) ms")
     }
 }
 
@@ -94,12 +92,12 @@ extension BenchDecode {
         if json { return try Terminal.json(results) }
         let rows = results.map { result in
             [
-                "\(result.batch)", Terminal.fixed(result.milliseconds, decimals: 3),
-                Terminal.number(result.tokensPerSecond), Terminal.fixed(Double(result.bytes) * 1e-9, decimals: 2),
-                Terminal.fixed(100 * result.shareOfFloor, decimals: 0),
+                "\(result.batch)", Readable.fixed(result.milliseconds, 3),
+                Readable.number(result.tokensPerSecond), Readable.fixed(Double(result.bytes) * 1e-9, 2),
+                Readable.fixed(100 * result.shareOfFloor, 0),
             ]
         }
-        print(
-            Terminal.table([["batch", "ms", "tokens/s", "GB", "% of the floor's rate"]] + rows), terminator: "")
+        try Terminal.write(
+            Terminal.table([["batch", "ms", "tokens/s", "GB", "% of the floor's rate"]] + rows))
     }
 }

@@ -33,8 +33,8 @@ struct DataMix: ParsableCommand {
         let mixture = try MixtureDescription(parts)
         try mixture.save(into)
         let total = mixture.sources.reduce(0) { $0 + $1.weight }
-        let rows = mixture.sources.map { [$0.path, Terminal.fixed($0.weight / total * 100, decimals: 2) + " %"] }
-        Terminal.write(Terminal.table(rows))
+        let rows = mixture.sources.map { [$0.path, Readable.fixed($0.weight / total * 100, 2) + " %"] }
+        try Terminal.write(Terminal.table(rows))
     }
 
     /// The description may lie elsewhere than the working folder.
@@ -84,7 +84,7 @@ struct PackingOptions: ParsableArguments {
             vocabularySize: data.manifest.vocabularySize, type: type, tokensPerFile: fileTokens, filling: fill)
         for (name, stream) in [("train", data.training), ("validation", data.validation)] {
             guard let stream else { continue }
-            for path in try writer.write(stream, into: folder, name: name) { Terminal.write(path + "\n") }
+            for path in try writer.write(stream, into: folder, name: name) { try Terminal.write(path + "\n") }
         }
     }
 }

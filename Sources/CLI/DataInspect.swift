@@ -28,7 +28,7 @@ struct DataInspect: ParsableCommand {
         }
         if path.hasSuffix(".json") {
             let rows = try MixtureDescription(contentsOf: path).sources.map { [$0.path, "\($0.weight)"] }
-            return Terminal.write(Terminal.table(rows))
+            return try Terminal.write(Terminal.table(rows))
         }
         let shard = try TokenShard(path, verify: verify)
         let rows = [
@@ -55,8 +55,8 @@ struct DataInspect: ParsableCommand {
         rows.append(["sources", "\(manifest.sources.count + manifest.validationSources.count) files"])
         rows.append(["found", manifest.report.summary])
         try print(rows, data.training)
-        for finding in manifest.report.findings { Terminal.write("  \(finding)\n") }
-        if verify { Terminal.write("all checksums are right\n") }
+        for finding in manifest.report.findings { try Terminal.write("  \(finding)\n") }
+        if verify { try Terminal.write("all checksums are right\n") }
     }
 
     private func compareFiles(_ manifest: DataManifest) throws {
@@ -73,10 +73,10 @@ struct DataInspect: ParsableCommand {
     private func print(_ rows: [[String]], _ stream: TokenStream) throws {
         let width = rows.map { $0[0].count }.max() ?? 0
         for row in rows {
-            Terminal.write("\(row[0])\(String(repeating: " ", count: width - row[0].count))  \(row[1])\n")
+            try Terminal.write("\(row[0])\(String(repeating: " ", count: width - row[0].count))  \(row[1])\n")
         }
         guard tokens > 0 else { return }
         let first = stream.tokens(0..<min(tokens, stream.tokenCount))
-        Terminal.write(first.map { "\($0)" }.joined(separator: " ") + "\n")
+        try Terminal.write(first.map { "\($0)" }.joined(separator: " ") + "\n")
     }
 }

@@ -91,7 +91,7 @@ struct TokenizerEncode: ParsableCommand {
         let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) / 1e18
         let megabytes = Double(texts.reduce(0) { $0 + $1.count }) / 1e6
         let count = tokens.reduce(0) { $0 + $1.count }
-        Terminal.note("\(count) tokens, \(megabytes) MB, \(seconds) s, \(Terminal.number(megabytes / seconds)) MB/s")
+        Terminal.note("\(count) tokens, \(megabytes) MB, \(seconds) s, \(Readable.number(megabytes / seconds)) MB/s")
     }
 
     private func texts(of bytes: UnsafeRawBufferPointer, _ path: String) throws -> TextList {
@@ -169,7 +169,7 @@ struct TokenizerDecode: ParsableCommand {
                             file: path, part: part, rule: "must be a list of tokens", advice: "write [1, 2, 3]")
                     }
                     let text = skipSpecial ? tokenizer.decode(tokens) : tokenizer.decodeWithSpecialTokens(tokens)
-                    Terminal.write((json ? JSONValue.string(text).text() : text) + "\n")
+                    try Terminal.write((json ? JSONValue.string(text).text() : text) + "\n")
                 }
             }
         }
@@ -188,16 +188,16 @@ struct TokenizerInspect: ParsableCommand {
 
     func run() throws {
         let tokenizer = try option.load()
-        for (key, value) in tokenizer.summary { Terminal.write("\(key): \(value)\n") }
+        for (key, value) in tokenizer.summary { try Terminal.write("\(key): \(value)\n") }
         guard let text else { return }
         if let pairs = tokenizer as? BytePairTokenizer {
             let pieces = pairs.pieces(of: Array(text.utf8), specialTokens: .recognised)
-            Terminal.write(
+            try Terminal.write(
                 "pieces: \(pieces.map { quoted(String(decoding: $0, as: UTF8.self)) }.joined(separator: " "))\n")
         }
         let tokens = tokenizer.encode(text, specialTokens: .recognised)
-        Terminal.write("tokens:\n")
-        Terminal.write(
+        try Terminal.write("tokens:\n")
+        try Terminal.write(
             Terminal.table(tokens.map { [quoted(tokenizer.decodeWithSpecialTokens([$0])), String($0)] }))
     }
 

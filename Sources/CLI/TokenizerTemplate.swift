@@ -59,7 +59,7 @@ struct TokenizerTemplate: ParsableCommand {
         let text = try ModelChatTemplate(folder: model).render(
             messages: try list(messages), tools: try tools.map(list), documents: try documents.map(list),
             addGenerationPrompt: !withoutGenerationPrompt, extra: extra ?? JSONObject(), name: template)
-        Terminal.write(text)
+        try Terminal.write(text)
     }
 
     private func list(_ path: String) throws -> [JSONValue] {
@@ -87,7 +87,7 @@ struct TokenizerTemplate: ParsableCommand {
                 result["error"] = .string(error.description)
                 result["kind"] = .string(error.kind.rawValue)
             }
-            Terminal.write(JSONValue.object(result).text() + "\n")
+            try Terminal.write(JSONValue.object(result).text() + "\n")
         }
     }
 }
