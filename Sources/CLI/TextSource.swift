@@ -28,6 +28,28 @@ struct TextSource {
     }
 }
 
+/// Where bytes go: a file, or standard output as the shell has opened it.
+struct ByteSink {
+    private let file: OutputFile?
+
+    /// Creates the file, or empties it; nil stands for standard output.
+    init(_ path: String?) throws { file = try path.map { try OutputFile($0) } }
+
+    /// Appends bytes.
+    func write(_ bytes: [UInt8]) throws {
+        if let file { return try file.write(bytes) }
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(1, $0.baseAddress, $0.count) }
+            if count > 0 {
+                rest = rest.dropFirst(count)
+            } else if errno != EINTR {
+                throw FormatError.system("write", file: "standard output")
+            }
+        }
+    }
+}
+
 /// Texts that lie in memory: parts of a file, or texts of their own.
 struct TextList {
     private let bytes: UnsafeRawBufferPointer?

@@ -60,7 +60,7 @@ struct TokenizerEncode: ParsableCommand {
     var speed = false
 
     @Option(help: "File to write; standard output when not given.")
-    var output = "/dev/stdout"
+    var output: String?
 
     @Argument(help: "Files; standard input when there are none.")
     var files: [String] = []
@@ -71,7 +71,7 @@ struct TokenizerEncode: ParsableCommand {
 
     func run() throws {
         let tokenizer = try option.load()
-        let sink = try OutputFile(output)
+        let sink = try ByteSink(output)
         for path in files.isEmpty ? ["-"] : files {
             try TextSource(path).read { bytes in
                 let texts = try texts(of: bytes, path)
@@ -113,7 +113,7 @@ struct TokenizerEncode: ParsableCommand {
         }
     }
 
-    private func write(_ tokens: [[Int32]], _ frame: TokenFrame, to sink: OutputFile) throws {
+    private func write(_ tokens: [[Int32]], _ frame: TokenFrame, to sink: ByteSink) throws {
         var buffer: [UInt8] = []
         for list in tokens {
             let whole = frame.prefix + list + frame.suffix

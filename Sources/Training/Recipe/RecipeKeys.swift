@@ -35,7 +35,7 @@ extension Recipe {
             .properShare),
         RecipeKey("data.split", \.data.split, "held out: the tail of every document, or whole documents"),
         RecipeKey("data.field", \.data.field, "field of the text in JSON lines"),
-        RecipeKey("data.tokenizer", \.data.tokenizer, "byte, or a tokenizer: folder, tokenizer.json, .model, .tiktoken"),
+        RecipeKey("data.tokenizer", \.data.tokenizer, "byte, or the folder or file of a tokenizer"),
         RecipeKey("data.end_of_document", \.data.endOfDocument, "byte tokenizer: token 256 ends every document"),
         RecipeKey("data.cache", \.data.cache, "folder of the prepared tokens; null: data in the run's folder"),
         RecipeKey("data.length", \.data.length, "tokens in a training sequence", .positive),
