@@ -7,7 +7,8 @@ struct GDN: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gdn", abstract: "Train, evaluate, score and sample Gated DeltaNet language models.",
         subcommands: [
-            Train.self, DataCommand.self, Generate.self, Score.self, Evaluate.self, Report.self, Config.self, Check.self, Bench.self,
+            Train.self, DataCommand.self, Generate.self, Score.self, Evaluate.self, Report.self, Config.self,
+            Check.self, Bench.self,
             Doctor.self,
         ])
 
