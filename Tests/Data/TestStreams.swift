@@ -22,7 +22,7 @@ extension TemporaryFolder {
                 return next
             }
         }
-        return try TokenStream([shard(documents, name: name)])
+        return try TokenStream([shard(documents, vocabulary: 1 << 22, name: name)])
     }
 
     /// A packed file of this header and these bytes.

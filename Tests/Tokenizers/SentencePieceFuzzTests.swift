@@ -67,9 +67,10 @@ import Testing
     @Test func brokenRules() throws {
         func load(_ change: (inout SentencePieceModel) -> Void) throws -> SentencePieceTokenizer {
             var model = SentencePieceModel(kind: .pairs)
-            model.pieces = [("<unk>", .unknown), ("a", .normal), ("▁", .normal)].map {
-                SentencePieceModel.Piece(text: Array($0.0.utf8), score: 0, type: $0.1)
-            }
+            let pieces: [(String, SentencePieceModel.PieceType)] = [
+                ("<unk>", .unknown), ("a", .normal), ("▁", .normal),
+            ]
+            model.pieces = pieces.map { SentencePieceModel.Piece(text: Array($0.utf8), score: 0, type: $1) }
             change(&model)
             return try SentencePieceTokenizer(model.fileContent, file: "model")
         }

@@ -51,7 +51,8 @@ import Testing
     private func metrics() throws -> [MetricsRecord] {
         try MetricsLog.read(runFolder + "/metrics.jsonl").records.map { record in
             guard case .step(var step) = record else { return record }
-            (step.seconds, step.tokensPerSecond, step.memory, step.peakShare) = (0, 0, 0, nil)
+            (step.seconds, step.tokensPerSecond, step.memory) = (0, 0, 0)
+            (step.peakShare, step.waitingShare) = (nil, nil)
             return .step(step)
         }
     }

@@ -37,6 +37,11 @@ package struct SentencePieceModel: Sendable {
         package var score: Float
         /// What it is for.
         package var type: PieceType
+
+        /// A piece.
+        package init(text: [UInt8], score: Float, type: PieceType) {
+            (self.text, self.score, self.type) = (text, score, type)
+        }
     }
 
     /// How text is made uniform before it is cut (`normalizer_spec`).
