@@ -17,6 +17,19 @@ import Testing
         return nil
     }
 
+    private static func template() throws -> SentencePieceModel.Piece {
+        let path = TemporaryFolder.fixture("golden/tokenizers/spm_bpe.model")
+        return try TemporaryFolder.read(path).withUnsafeBytes { try SentencePieceModel($0, file: path).pieces[0] }
+    }
+
+    private static func piece(
+        _ text: String, _ type: SentencePieceModel.PieceType, _ template: SentencePieceModel.Piece
+    ) -> SentencePieceModel.Piece {
+        var piece = template
+        (piece.text, piece.score, piece.type) = (Array(text.utf8), 0, type)
+        return piece
+    }
+
     private func use(_ tokenizer: SentencePieceTokenizer) {
         for text in ["the and ▁ 漢 ﬁ e\u{301} <mask>...", " \u{3000}\t", String(repeating: "ab ", count: 50)] {
             _ = tokenizer.decode(tokenizer.encode(text))
@@ -67,10 +80,11 @@ import Testing
     @Test func brokenRules() throws {
         func load(_ change: (inout SentencePieceModel) -> Void) throws -> SentencePieceTokenizer {
             var model = SentencePieceModel(kind: .pairs)
-            let pieces: [(String, SentencePieceModel.PieceType)] = [
-                ("<unk>", .unknown), ("a", .normal), ("▁", .normal),
+            let template = try Self.template()
+            model.pieces = [
+                Self.piece("<unk>", .unknown, template), Self.piece("a", .normal, template),
+                Self.piece("▁", .normal, template),
             ]
-            model.pieces = pieces.map { SentencePieceModel.Piece(text: Array($0.utf8), score: 0, type: $1) }
             change(&model)
             return try SentencePieceTokenizer(model.fileContent, file: "model")
         }
@@ -92,10 +106,9 @@ import Testing
     @Test func hugePiece() throws {
         var model = SentencePieceModel(kind: .pairs)
         let long = [UInt8](repeating: 0x61, count: 2_000_000)
-        model.pieces = [
-            SentencePieceModel.Piece(text: Array("<unk>".utf8), score: 0, type: .unknown),
-            SentencePieceModel.Piece(text: long, score: 0, type: .normal),
-        ]
+        let template = try Self.template()
+        model.pieces = [Self.piece("<unk>", .unknown, template), Self.piece("a", .normal, template)]
+        model.pieces[1].text = long
         for kind in [SentencePieceModel.Kind.pairs, .unigram] {
             model.kind = kind
             #expect(try SentencePieceTokenizer(model.fileContent, file: "").encode("aa") == [0])
