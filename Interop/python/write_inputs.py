@@ -6,7 +6,7 @@
 
 Beside every file NAME goes NAME.expected: `refused`, or the number of rows, the number of texts that are not empty, and
 SHA-256 over all of these, each with its length in eight bytes before it. With --fixtures it writes the few small files of
-Tests/Fixtures/parquet.
+Tests/Fixtures/parquet and Tests/Fixtures/compressed; FOLDER is then Tests/Fixtures.
 """
 
 import argparse
@@ -192,8 +192,37 @@ def jsonl_files(folder, rows, rng):
         expect(os.path.join(folder, name), None)
 
 
+def compressed_fixtures(folder):
+    """Sixty lines in several gzip members and Zstandard frames, a frame that would need 256 MiB of memory, and a line of a
+    gibibyte, which is left out."""
+    os.makedirs(folder, exist_ok=True)
+    rows = [f"document {i} " + "again and " * (i % 7) for i in range(60)]
+    lines = [json.dumps({"text": row}).encode() + b"\n" for row in rows]
+    parts = [b"".join(lines[a:b]) for a, b in [(0, 7), (7, 7), (7, 41), (41, 60)]]
+    compressor = zstandard.ZstdCompressor(level=19, write_checksum=True)
+    skippable = (0x184D2A50).to_bytes(4, "little") + (3).to_bytes(4, "little") + b"abc"
+    long = zstandard.ZstdCompressor(compression_params=zstandard.ZstdCompressionParameters(window_log=28)).compressobj()
+    huge = zstandard.ZstdCompressor(level=1).compressobj()
+    gigabyte = huge.compress(b'{"text": "one"}\n{"text": "')
+    for _ in range(1 << 10):
+        gigabyte += huge.compress(b"a" * (1 << 20))
+    gigabyte += huge.compress(b'"}\n{"text": "two"}\n') + huge.flush()
+    for name, content, read in [
+        ("members.jsonl.gz", b"".join(gzip.compress(p, 9, mtime=0) for p in parts) + bytes(9), rows),
+        ("frames.jsonl.zst", skippable + b"".join(compressor.compress(p) for p in parts) + skippable, rows),
+        ("gigabyte.jsonl.zst", gigabyte, ["one", None, "two"]),
+        ("window.jsonl.zst", long.compress(parts[0]) + long.flush(), None),
+    ]:
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(content)
+        expect(os.path.join(folder, name), read)
+
+
 def fixtures(folder, rng):
     """Small files for the tests that run everywhere; as few bytes as show every page kind and codec."""
+    compressed_fixtures(os.path.join(folder, "compressed"))
+    folder = os.path.join(folder, "parquet")
+    os.makedirs(folder, exist_ok=True)
     data = ["first", None, "", "Größe 日本語", "second " * 5, "first", "first", None, "third", "third"] * 3
     full = [row or "" for row in data]
     name = lambda *parts: os.path.join(folder, "-".join(parts) + ".parquet")

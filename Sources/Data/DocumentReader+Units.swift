@@ -85,17 +85,17 @@ extension DocumentReader {
                 file: unit.path, rule: "has fewer row groups than when it was listed",
                 advice: "do not change it meanwhile")
         }
-        var before = rows[..<groups.lowerBound].reduce(0) { $0 &+ max(0, $1) }
+        var before = rows[..<groups.lowerBound].reduce(0, +)
         if rows.isEmpty {
             report.records += 1
             report.note(\.empty, unit.path, 1, "the file has no rows; left out")
         }
         let start = before
         for group in groups {
-            let number = before &- start
+            let number = before - start
             let skipped = max(0, first - number)
             line = before
-            if skipped < rows[group] || rows[group] < 0 {
+            if skipped < rows[group] || skipped == 0 {
                 try column.read(rowGroup: group, from: skipped) { row, value in
                     line = before + row
                     let place = Place(path: unit.path, line: line + 1, record: number + row)
@@ -112,7 +112,7 @@ extension DocumentReader {
                     }
                 }
             }
-            before &+= max(0, rows[group])
+            before += rows[group]
         }
     }
 }

@@ -74,6 +74,9 @@ public struct DocumentReader: Sendable {
 
     /// How to read.
     public let settings: Settings
+    /// Plain JSON lines larger than twice this are divided into units of this many bytes, and row groups of Parquet are put
+    /// together up to it.
+    package var unitBytes = 1 << 26
 
     /// A reader.
     /// - Throws: `DataError` when a setting is impossible.

@@ -30,9 +30,6 @@ package struct InputUnit: Sendable, Codable, Equatable {
 }
 
 extension DocumentReader {
-    /// Plain JSON lines larger than twice this are read as several units, and row groups are put together up to it.
-    static let unitBytes = 1 << 26
-
     /// Lists the units below the paths, in the order of the paths and of the files' names.
     /// - Parameter ignored: is raised by the number of files in folders that no reader is for
     /// - Throws: `FormatError` for what cannot be found, `DataError` for a folder with nothing to read. What is wrong inside
@@ -59,9 +56,9 @@ extension DocumentReader {
         }
         var parts: [(Range<Int>, Int)] = []
         switch (entry.kind?.format, entry.kind?.compression) {
-        case (.lines, .plain) where entry.bytes > 2 * Self.unitBytes:
-            for start in stride(from: 0, to: entry.bytes, by: Self.unitBytes) {
-                let end = min(start + Self.unitBytes, entry.bytes)
+        case (.lines, .plain) where entry.bytes > 2 * unitBytes:
+            for start in stride(from: 0, to: entry.bytes, by: unitBytes) {
+                let end = min(start + unitBytes, entry.bytes)
                 parts.append((start..<end, end - start))
             }
         case (.parquet, _):
@@ -70,9 +67,8 @@ extension DocumentReader {
                 break
             }
             for (group, bytes) in column.storedBytes.enumerated() {
-                let (total, overflows) = (parts.last?.1 ?? 0).addingReportingOverflow(bytes)
-                if let last = parts.last, !overflows, total <= Self.unitBytes {
-                    parts[parts.count - 1] = (last.0.lowerBound..<group + 1, total)
+                if let last = parts.last, last.1 + bytes <= unitBytes {
+                    parts[parts.count - 1] = (last.0.lowerBound..<group + 1, last.1 + bytes)
                 } else {
                     parts.append((group..<group + 1, bytes))
                 }

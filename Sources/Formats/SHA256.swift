@@ -9,8 +9,15 @@ public struct SHA256 {
     private var pending: [UInt8] = []
     private var byteCount: UInt64 = 0
 
+    private let usesInstructions: Bool
+
     /// The digest of nothing yet.
-    public init() {}
+    public init() { self.init(usingInstructions: true) }
+
+    /// The digest of nothing yet, computed with the processor's own instructions where that is wanted and it has them.
+    package init(usingInstructions: Bool) {
+        usesInstructions = usingInstructions && hasInstructions
+    }
 
     /// Takes in more bytes.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
@@ -65,8 +72,8 @@ public struct SHA256 {
     }
 
     private mutating func compress(_ blocks: UnsafeRawBufferPointer) {
-        gdn_sha256_blocks(&state, blocks.baseAddress, blocks.count / 64, hasInstructions)
+        gdn_sha256_blocks(&state, blocks.baseAddress, blocks.count / 64, usesInstructions ? 1 : 0)
     }
 }
 
-private let hasInstructions = gdn_sha256_has_instructions()
+private let hasInstructions = gdn_sha256_has_instructions() != 0

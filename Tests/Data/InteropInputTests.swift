@@ -46,6 +46,7 @@ import Testing
 
     @Test func fixturesAreReadAsWritten() throws {
         #expect(try Self.check(TemporaryFolder.fixture("parquet")) == 23)
+        #expect(try Self.check(TemporaryFolder.fixture("compressed")) == 4)
     }
 
     @Test(.enabled(if: getenv("GDN_INTEROP_INPUTS") != nil))

@@ -26,6 +26,26 @@ import Testing
         }
     }
 
+    /// With the processor's instructions and without; where it has none, these are the same.
+    @Test func sha256IsTheSameInPlainC() {
+        let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 11 &+ 3) }
+        for count in [0, 1, 55, 56, 63, 64, 65, 127, 128, 200, 1000] {
+            var plain = SHA256(usingInstructions: false)
+            plain.update(Array(bytes[..<count]))
+            #expect(plain.digest() == SHA256.digest(Array(bytes[..<count])))
+        }
+        var plain = SHA256(usingInstructions: false)
+        plain.update(Array("abc".utf8))
+        #expect(plain.digest() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+    }
+
+    /// The check value of the CRC catalogue; any length, so that the steps of eight bytes and the rest are met.
+    @Test func crc32KnownAnswers() {
+        #expect(Array("123456789".utf8).withUnsafeBytes { CRC32.checksum($0) } == 0xcbf4_3926)
+        #expect([UInt8](repeating: 0, count: 32).withUnsafeBytes { CRC32.checksum($0) } == 0x190a_55ad)
+        #expect([UInt8]().withUnsafeBytes { CRC32.checksum($0) } == 0)
+    }
+
     /// The examples of RFC 3720, appendix B.4, and the check value of the CRC catalogue.
     @Test func crc32cKnownAnswers() {
         #expect(CRC32C.checksum(Array("123456789".utf8)) == 0xe306_9283)

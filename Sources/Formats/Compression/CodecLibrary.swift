@@ -1,7 +1,7 @@
 import GDNTensor
 
 /// A compression library of the system, opened when a file needs it and never linked.
-struct CodecLibrary {
+package struct CodecLibrary {
     private let handle: UnsafeMutableRawPointer
     private let name: String
 
@@ -12,7 +12,7 @@ struct CodecLibrary {
     ///   - remedy: how to get it
     ///   - file: the file that needs it
     /// - Throws: `FormatError` naming the library and the remedy.
-    init(_ names: [String], purpose: String, remedy: String, file: String) throws {
+    package init(_ names: [String], purpose: String, remedy: String, file: String) throws {
         for name in names {
             if let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL) {
                 self.handle = handle
@@ -27,7 +27,9 @@ struct CodecLibrary {
 
     /// The function called `symbol`, as a C function type.
     /// - Throws: `FormatError` when the library is too old to have it.
-    func function<Function>(_ symbol: String, as _: Function.Type = Function.self, file: String) throws -> Function {
+    package func function<Function>(_ symbol: String, as _: Function.Type = Function.self, file: String) throws
+        -> Function
+    {
         guard let address = dlsym(handle, symbol) else {
             throw FormatError(
                 file: file, rule: "\(name) has no function \(symbol)", advice: "install a newer version of it")

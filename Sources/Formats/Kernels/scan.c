@@ -44,21 +44,6 @@ size_t gdn_utf8_prefix(const uint8_t *text, size_t count) {
     return index;
 }
 
-size_t gdn_json_plain_prefix(const uint8_t *text, size_t count) {
-    size_t index = 0;
-    while (index + block <= count) {
-        uint8_t special = 0;
-        for (int i = 0; i < block; i++) {
-            uint8_t byte = text[index + i];
-            special |= (uint8_t)(byte == '"') | (uint8_t)(byte == '\\') | (uint8_t)(byte < 0x20);
-        }
-        if (special) break;
-        index += block;
-    }
-    while (index < count && text[index] != '"' && text[index] != '\\' && text[index] >= 0x20) index++;
-    return index;
-}
-
 size_t gdn_count_newlines(const uint8_t *text, size_t count) {
     size_t newlines = 0;
     for (size_t i = 0; i < count; i++) newlines += text[i] == '\n';

@@ -62,6 +62,12 @@ struct CompactReader {
         return Int(bitPattern: UInt(value >> 1)) ^ -Int(value & 1)
     }
 
+    /// A whole number of 32 bits.
+    mutating func integer32() throws -> Int {
+        guard let value = Int32(exactly: try integer()) else { throw Failure.broken("a number is longer than 32 bits") }
+        return Int(value)
+    }
+
     /// A text; what is no UTF-8 in it is replaced.
     mutating func text() throws -> String {
         let range = try binary()

@@ -1,4 +1,3 @@
-import GDNFormatsKernels
 import GDNTensor
 
 /// Decompresses the pages of one file; libraries are opened when the first page needs them.
@@ -32,8 +31,7 @@ final class ParquetCodecs {
         let failure: String?
         switch codec {
         case 1:
-            failure = gdn_snappy_decode(bytes.baseAddress, bytes.count, output.baseAddress, output.count)
-                .map { String(cString: $0) }
+            failure = Snappy.decode(bytes, into: output)
         case 2:
             let inflater = try inflater ?? Inflater(file: file)
             self.inflater = inflater

@@ -96,10 +96,10 @@ struct ParquetMetadata {
         var element = Element()
         try reader.structure { reader, field, kind in
             switch (field, kind) {
-            case (1, .int32): element.type = try reader.integer()
-            case (3, .int32): element.repetition = try reader.integer()
+            case (1, .int32): element.type = try reader.integer32()
+            case (3, .int32): element.repetition = try reader.integer32()
             case (4, .binary): element.name = try reader.text()
-            case (5, .int32): element.children = try reader.integer()
+            case (5, .int32): element.children = try reader.integer32()
             default: return false
             }
             return true
@@ -204,8 +204,8 @@ struct ParquetMetadata {
             case (3, .structure):
                 try reader.structure { reader, field, kind in
                     switch (field, kind) {
-                    case (1, .int32): chunk.type = try reader.integer()
-                    case (4, .int32): chunk.codec = try reader.integer()
+                    case (1, .int32): chunk.type = try reader.integer32()
+                    case (4, .int32): chunk.codec = try reader.integer32()
                     case (5, .int64): chunk.values = try reader.integer()
                     case (7, .int64): chunk.compressedBytes = try reader.integer()
                     case (9, .int64): chunk.dataOffset = try reader.integer()

@@ -28,10 +28,10 @@ struct ParquetPageHeader {
         var (data, dataV2, dictionary) = ([Int: Int](), [Int: Int](), [Int: Int]())
         try reader.structure { reader, field, kind in
             switch (field, kind) {
-            case (1, .int32): type = try reader.integer()
-            case (2, .int32): uncompressedBytes = try reader.integer()
-            case (3, .int32): compressedBytes = try reader.integer()
-            case (4, .int32): checksum = UInt32(truncatingIfNeeded: try reader.integer())
+            case (1, .int32): type = try reader.integer32()
+            case (2, .int32): uncompressedBytes = try reader.integer32()
+            case (3, .int32): compressedBytes = try reader.integer32()
+            case (4, .int32): checksum = UInt32(truncatingIfNeeded: try reader.integer32())
             case (5, .structure): data = try Self.numbers(&reader)
             case (7, .structure): dictionary = try Self.numbers(&reader)
             case (8, .structure): dataV2 = try Self.numbers(&reader)
@@ -57,7 +57,7 @@ struct ParquetPageHeader {
         var numbers: [Int: Int] = [:]
         try reader.structure { reader, field, kind in
             switch kind {
-            case .int32: numbers[field] = try reader.integer()
+            case .int32: numbers[field] = try reader.integer32()
             case .yes, .no: numbers[field] = kind == .yes ? 1 : 0
             default: return false
             }

@@ -45,11 +45,13 @@ package final class ParquetTextColumn {
         (metadata, footerStart) = try Self.footer(file, name)
     }
 
-    /// Numbers of rows of the row groups.
-    package var rows: [Int] { metadata.rowGroups.map(\.rows) }
+    /// Numbers of rows of the row groups; impossible ones, which `read` refuses, come as the nearest possible.
+    package var rows: [Int] { metadata.rowGroups.map { min(max(0, $0.rows), Int(Int32.max)) } }
 
-    /// Bytes of the column in each row group, as stored.
-    package var storedBytes: [Int] { metadata.rowGroups.map { max(0, $0.chunk?.compressedBytes ?? 0) } }
+    /// Bytes of the column in each row group, as stored; impossible numbers come as the nearest possible.
+    package var storedBytes: [Int] {
+        metadata.rowGroups.map { min(max(0, $0.chunk?.compressedBytes ?? 0), footerStart) }
+    }
 
     /// Reads a row group.
     /// - Parameters:

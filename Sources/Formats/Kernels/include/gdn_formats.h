@@ -12,8 +12,12 @@ void gdn_sha256_blocks(uint32_t state[8], const uint8_t *data, size_t blocks, in
 
 /// Length of the longest beginning of `text` that is UTF-8 and ends with a whole character (Unicode standard, table 3-7).
 size_t gdn_utf8_prefix(const uint8_t *text, size_t count);
-/// Number of bytes before the first quote, backslash or control character; `count` when there is none.
-size_t gdn_json_plain_prefix(const uint8_t *text, size_t count);
+/// Index of the quote that ends a JSON string whose content begins at `text`, all escapes before it being valid; `count` when
+/// there is none. `*has_escapes` is 1 where there is an escape, else left alone.
+size_t gdn_json_string(const uint8_t *text, size_t count, int *has_escapes);
+/// Decodes the escapes of a string's content, which `gdn_json_string` has found valid, in place. Half a surrogate pair
+/// becomes U+FFFD. Returns the new length, never larger.
+size_t gdn_json_unescape(uint8_t *text, size_t count);
 /// Number of newlines.
 size_t gdn_count_newlines(const uint8_t *text, size_t count);
 
