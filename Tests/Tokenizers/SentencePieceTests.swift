@@ -102,7 +102,7 @@ import Testing
             let long = String(repeating: text, count: 40_000)
             let tokenizer = try Self.fixture(name)
             let decoded = tokenizer.decode(tokenizer.encode(long))
-            #expect(decoded == (name == "bpe_across" && text == "\u{301}" ? " \u{2047} " : long))
+            #expect(Array(decoded.utf8) == Array(long.utf8), "\(name)")
         }
     }
 
