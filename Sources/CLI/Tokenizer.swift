@@ -6,7 +6,8 @@ struct TokenizerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tokenizer", abstract: "Encode and decode text with a tokenizer, show what it is, or train one.",
         subcommands: [
-            TokenizerEncode.self, TokenizerDecode.self, TokenizerInspect.self, TokenizerTrain.self, TokenizerTemplate.self,
+            TokenizerEncode.self, TokenizerDecode.self, TokenizerInspect.self, TokenizerTrain.self,
+            TokenizerTemplate.self,
         ])
 }
 

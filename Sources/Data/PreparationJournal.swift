@@ -159,7 +159,7 @@ final class FolderLock {
         guard descriptor >= 0 else { throw FormatError.system("open", file: folder) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno
-            close(descriptor)
+            // The descriptor is closed by `deinit`, which runs when a complete object's initialiser throws.
             // File systems without locks have nothing to hold.
             guard code == EWOULDBLOCK else { throw FormatError.system("flock", file: folder, code) }
             throw DataError(

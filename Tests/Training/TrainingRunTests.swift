@@ -282,7 +282,7 @@ import Testing
         ([("training.steps", "null")], "the run has no length"),
         ([("run.dtype", "bfloat16")], "run.dtype: bfloat16 training is not available on the CPU"),
         ([("training.prompts", "[\"\"]")], "holds an empty prompt"),
-        ([("data.tokenizer", "/nowhere")], "/nowhere/gdn_tokenizer.json"),
+        ([("data.tokenizer", "/nowhere")], "/nowhere: open failed"),
         ([("data.length", "100_000")], "the data have"),
         (
             [("data.task", "recall"), ("training.sample_every", "0"), ("data.recall_pairs", "40")],

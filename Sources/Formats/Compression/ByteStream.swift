@@ -48,9 +48,8 @@ package final class InputFile: ByteStream {
         guard descriptor >= 0 else { throw FormatError.system("open", file: path) }
         sum = digesting ? SHA256() : nil
         guard offset == 0 || lseek(descriptor, off_t(offset), SEEK_SET) == off_t(offset) else {
-            let code = errno
-            close(descriptor)
-            throw FormatError.system("seek", file: path, code)
+            // `deinit` closes: it runs when a complete object's initialiser throws.
+            throw FormatError.system("seek", file: path)
         }
         // Advice only: where it is not taken, reading is slower, not wrong.
         _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
