@@ -32,7 +32,7 @@ public struct TextGenerator {
         let generation = try Generation(
             model: model, prompt: tokenizer.encodePrompt(prompt), options: options, limit: limit, stopTokens: stopTokens)
         var iterator = generation.makeAsyncIterator()
-        var decoder = StreamingDecoder(tokenizer)
+        var decoder = StreamingDecoder(tokenizer, continuing: !prompt.isEmpty)
         var scanner = StopScanner(stops)
         var count = 0
         while let token = try iterator.nextToken() {

@@ -49,18 +49,17 @@ struct ByteTrie: Sendable {
     /// The first base from which the places of all bytes are free.
     private mutating func place(_ bytes: [Int], _ free: inout Int) -> Int {
         while free < nodes.count, nodes[free].parent >= 0 { free += 1 }
-        var (first, tried) = (free, 0)
+        var first = free
         while true {
             let base = first - bytes[0]
             if base >= 0, bytes.allSatisfy({ base + $0 >= nodes.count || nodes[base + $0].parent < 0 }) {
                 extend(to: base + bytes[bytes.count - 1] + 1)
+                // Free places far behind are given up, so that no search walks over all that is taken.
+                free = max(free, first - 256)
                 return base
             }
             first += 1
-            tried += 1
             while first < nodes.count, nodes[first].parent >= 0 { first += 1 }
-            // Where many bases were tried in vain, single free places are given up.
-            if tried == 256 { free = max(free, first - 256) }
         }
     }
 
