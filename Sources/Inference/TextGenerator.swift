@@ -33,7 +33,7 @@ public struct TextGenerator {
             model: model, prompt: tokenizer.encodePrompt(prompt), options: options, limit: limit, stopTokens: stopTokens
         )
         var iterator = generation.makeAsyncIterator()
-        var decoder = StreamingDecoder(tokenizer)
+        var decoder = StreamingDecoder(tokenizer, continuing: !prompt.isEmpty)
         var scanner = StopScanner(stops)
         var count = 0
         while let token = try iterator.nextToken() {
