@@ -30,7 +30,8 @@ public struct TextGenerator {
         var stopTokens: Set<Int32> = []
         if let end = tokenizer.endOfDocument { stopTokens.insert(end) }
         let generation = try Generation(
-            model: model, prompt: tokenizer.encodePrompt(prompt), options: options, limit: limit, stopTokens: stopTokens)
+            model: model, prompt: tokenizer.encodePrompt(prompt), options: options, limit: limit, stopTokens: stopTokens
+        )
         var iterator = generation.makeAsyncIterator()
         var decoder = StreamingDecoder(tokenizer, continuing: !prompt.isEmpty)
         var scanner = StopScanner(stops)
