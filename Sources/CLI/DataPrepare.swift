@@ -87,7 +87,12 @@ struct DataPrepare: ParsableCommand {
                 "\(into) holds data prepared from other sources, with other settings or with another tokenizer; use another "
                     + "folder, or --restart to replace them")
         }
-        if finished == nil { try prepare(preparation) } else { Terminal.note("\(into) is prepared already") }
+        if finished == nil {
+            try prepare(preparation)
+        } else {
+            try preparation.tidy(into)
+            Terminal.note("\(into) is prepared already")
+        }
         if format == "bin" {
             try packing.export(PreparedData(folder: into, tokenizer: tokenizer), into: "\(into)/bin")
         }

@@ -140,6 +140,14 @@ public struct DataPreparation: Sendable {
             && agree(paths, manifest.sources) && agree(validation, manifest.validationSources)
     }
 
+    /// Removes what a process has left that was killed after the manifest of a finished preparation was written.
+    /// - Throws: `DataError` when another process is at work there, `FormatError` when it cannot be removed.
+    package func tidy(_ folder: String) throws {
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
+        try PreparationFiles(folder: folder).remove()
+    }
+
     /// Where to begin: at the journal's place, or at the beginning of a cleared folder.
     private func begin(
         _ plan: PreparationPlan, _ files: PreparationFiles, _ options: Options

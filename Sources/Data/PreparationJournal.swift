@@ -98,9 +98,13 @@ struct PreparationFiles: Sendable {
     /// Writes the journal, whole or not at all.
     func save(_ journal: PreparationJournal) throws { try write(journal, journalPath) }
 
-    /// Removes both: the preparation is finished or given up.
+    /// Removes both, and what a process killed while it replaced a file has left: the preparation is finished or given up.
     func remove() throws {
-        for path in [journalPath, planPath] {
+        let paths = [journalPath, planPath, "\(folder)/\(DataManifest.name)"]
+        let unfinished = names().map { "\(folder)/\($0)" }.filter { path in
+            paths.contains { path.hasPrefix("\($0).tmp-") }
+        }
+        for path in unfinished + [journalPath, planPath] {
             guard unlink(path) == 0 || errno == ENOENT else { throw FormatError.system("unlink", file: path) }
         }
         try OutputFile.makeFolderDurable(of: planPath)
@@ -108,7 +112,16 @@ struct PreparationFiles: Sendable {
 
     /// Removes the shards, finished or not, that earlier preparations left.
     func removeShards() {
-        guard let stream = opendir(folder) else { return }
+        let endings = [".tokens", ".tokens.part", ".tokens.boundaries"]
+        for name in names() {
+            let rest = ["train-", "validation-"].compactMap { name.hasPrefix($0) ? name.dropFirst($0.count) : nil }
+            guard let rest = rest.first, endings.contains(String(rest.drop { $0.isNumber })) else { continue }
+            unlink("\(folder)/\(name)")
+        }
+    }
+
+    private func names() -> [String] {
+        guard let stream = opendir(folder) else { return [] }
         defer { closedir(stream) }
         var names: [String] = []
         while let entry = readdir(stream) {
@@ -117,12 +130,7 @@ struct PreparationFiles: Sendable {
                     String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
                 })
         }
-        let endings = [".tokens", ".tokens.part", ".tokens.boundaries"]
-        for name in names {
-            let rest = ["train-", "validation-"].compactMap { name.hasPrefix($0) ? name.dropFirst($0.count) : nil }
-            guard let rest = rest.first, endings.contains(String(rest.drop { $0.isNumber })) else { continue }
-            unlink("\(folder)/\(name)")
-        }
+        return names
     }
 
     private func read<Value: Decodable>(_ type: Value.Type, _ path: String) throws -> Value {

@@ -79,7 +79,29 @@ import Testing
         }
         #expect(kills >= 3 && journals >= 2, "\(kills) kills, \(journals) of them behind a journal's entry")
         #expect(try run(prepare(paths, "killed")).status == 0)
-        #expect(try content("killed") == expected)
+        let killed = try content("killed")
+        #expect(killed.keys.sorted() == expected.keys.sorted())
+        #expect(expected.filter { killed[$0.key] != $0.value }.keys.sorted() == [])
+    }
+
+    /// What is left by a process killed while it replaced a file, or between the manifest and the journal's removal: once
+    /// in a dozen runs the test above met one of these.
+    @Test func whatAKillLeavesIsTidiedUp() throws {
+        let text = try folder.write("a.txt", String(repeating: "some text\n", count: 100))
+        #expect(try run(prepare([text], "whole")).status == 0)
+        let expected = try content("whole")
+        try FileManager.default.createDirectory(atPath: folder.path("out"), withIntermediateDirectories: false)
+        for name in ["preparation-plan.json.tmp-12", "preparation-journal.json.tmp-12"] {
+            try folder.write("out/\(name)", "{")
+        }
+        #expect(try run(prepare([text], "out")).status == 0)
+        #expect(try content("out") == expected)
+        for name in ["preparation-plan.json", "preparation-journal.json", "manifest.json.tmp-345"] {
+            try folder.write("out/\(name)", "{")
+        }
+        let again = try run(prepare([text], "out"))
+        #expect(again.status == 0 && again.remarks.contains("prepared already"), "\(again.remarks)")
+        #expect(try content("out") == expected)
     }
 
     @Test(arguments: [SIGINT, SIGTERM])
