@@ -7,7 +7,7 @@ import Testing
 
 /// Whole processes: `gdn data prepare` killed at any moment, stopped by signals, refused. Runs the command `gdn` that
 /// is built beside the tests.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct KilledPreparationTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct KilledPreparationTests {
     let folder = TemporaryFolder()
 
     private func start(_ arguments: [String], output: Pipe? = nil, input: Any? = nil) throws -> Process {

@@ -6,7 +6,7 @@ import Testing
 
 /// (The test runner blocks signals and its children inherit that; a run that did not unblock them waited for ever.)
 /// Whole processes: signals, kills, exit statuses. Runs the command `gdn` that is built beside the tests.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct ProcessTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct ProcessTests {
     private let folder: TemporaryFolder
 
     init() throws {
