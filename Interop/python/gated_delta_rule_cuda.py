@@ -7,6 +7,7 @@ usage: python gated_delta_rule_cuda.py SOURCES/Ops check|time|peer|once [results
        SHAPES='[[8,4096,16,16,128,128]]' chooses the shapes to time; `once` runs the first of them once, for a profiler
 """
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -21,6 +22,24 @@ OPS = sys.argv[1]
 
 def text(*paths):
     return "".join(open(os.path.join(OPS, path)).read() for path in paths)
+
+
+def compiled(files, options):
+    source = text("Kernels/Prelude.cuh", *["GatedDeltaRule/" + file for file in ("chunk.cuh",) + files])
+    return cupy.RawModule(code=source, options=options, backend="nvrtc")
+
+
+def warm(all_kernels, divided):
+    """Compiles on all cores what CuPy will find in its cache then."""
+    names = ["chunk_table", "forward_scan", "backward_gradients"]
+    jobs = {k.source_of(name) for k in all_kernels for name in names}
+    jobs |= {k.source_of(name) for k in divided for name in ("forward_segments", "backward_segments")}
+    with multiprocessing.get_context("spawn").Pool(14) as pool:
+        pool.starmap(compile_job, sorted(jobs))
+
+
+def compile_job(files, options):
+    compiled(files, options).compile()
 
 
 class Kernels:
@@ -38,12 +57,12 @@ class Kernels:
         self.key_tile = (K + 15) // 16 * 16
         wide = bf16 and V > 64 and K <= 128 and units * ((V + 127) // 128) * 2 > BLOCKS
         self.warps = warps or (8 if wide else 4)
-        self.stages = stages or (2 if bf16 else 1)
+        self.stages, self.gradient_stages = stages or (2 if bf16 else 1), 2 if bf16 else 1
         self.suffix = "_bfloat16" if bf16 else "_float32"
         self.modules = {}
         self.options = (
             "--std=c++17", "-default-device", f"-DELEMENT_BFLOAT16={int(bf16)}", f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}",
-            f"-DGROUPS={groups}", f"-DSTAGES={self.stages}", f"-DERASES={int(erases)}")
+            f"-DGROUPS={groups}", f"-DERASES={int(erases)}")
         pitch = self.key_tile + self.pad
         values = 16 * self.warps + self.pad
         chunk = C + self.pad
@@ -58,20 +77,22 @@ class Kernels:
         self.key_tiles = tiles
         self.value_tiles = (V + 16 * self.warps - 1) // (16 * self.warps)
         stage = (3 * C * chunk + 2 * 64 * (tile + self.pad)) * self.size
-        self.gradient_bytes = self.stages * (2 * C * (tile + self.pad) * self.size + stage) + (5 * C + 8 * C + 4) * 4
+        self.gradient_bytes = self.gradient_stages * (2 * C * (tile + self.pad) * self.size + stage) + (5 * C + 8 * C + 4) * 4
 
     def __getitem__(self, name):
+        files, options = self.source_of(name)
+        if (files, options) not in Kernels.cache:
+            Kernels.cache[files, options] = compiled(files, options)
+        return Kernels.cache[files, options].get_function("gated_delta_rule_" + name + self.suffix)
+
+    def source_of(self, name):
         files = {"chunk_table": ("prepare.cu",), "forward_prepare": ("prepare.cu",),
                  "forward_scan": ("scan.cuh", "scan.cu"), "backward_scan": ("scan.cuh", "scan.cu"),
                  "backward_states": ("scan.cuh", "scan.cu"), "backward_gradients": ("gradients.cu",),
                  "backward_decay": ("gradients.cu",), "step": ("step.cu",)}.get(name, ("scan.cuh", "segments.cu"))
+        stages = self.gradient_stages if files == ("gradients.cu",) else self.stages
         warps = self.segment_warps if name == "forward_segments" else self.warps
-        options = self.options + (f"-DVALUE_WARPS={warps}",)
-        key = (files, options)
-        if key not in Kernels.cache:
-            source = text("Kernels/Prelude.cuh", *["GatedDeltaRule/" + f for f in ("chunk.cuh",) + files])
-            Kernels.cache[key] = cupy.RawModule(code=source, options=options, backend="nvrtc")
-        return Kernels.cache[key].get_function("gated_delta_rule_" + name + self.suffix)
+        return files, self.options + (f"-DVALUE_WARPS={warps}", f"-DSTAGES={stages}")
 
     def launch(self, name, blocks, threads, shared, *arguments):
         kernel = self[name]
@@ -111,7 +132,7 @@ class Run:
         # Chunks a segment: as many segments as it takes to fill the device, where that is four times the sequences or more.
         tiles = kernels.value_tiles
         wanted = BLOCKS // (self.HV * tiles)
-        self.most = kernels.most or (max(16, -(-self.capacity // wanted)) if wanted >= 4 * self.N else 1 << 30)
+        self.most = kernels.most or (max(16, -(-self.capacity // wanted)) if wanted >= 4 * self.N else self.capacity)
         self.divided = self.capacity > self.most
         self.segment_count = self.N + (self.capacity // self.most if self.divided else 0)
         self.chunks = torch.empty(self.capacity, 4, device="cuda", dtype=torch.int32)
@@ -228,24 +249,26 @@ def draw(B, T, H, HV, K, V, dtype, decay="usual", beta_scale=1.0, N=None, seed=0
     return q, k, v, g.float(), beta.float(), h0.float()
 
 
+usual = dict(decay="usual", beta=1, bounds=None, erases=True)
+case = lambda B, T, H, HV, K, V, **options: (B, T, H, HV, K, V, {**usual, **options})
+CASES = [
+    case(2, 100, 2, 2, 16, 32), case(1, 1, 2, 2, 64, 64), case(1, 63, 1, 3, 64, 64),
+    case(3, 64, 1, 1, 64, 64, decay="strong"), case(1, 65, 2, 4, 128, 128, beta=2),
+    case(2, 257, 1, 1, 128, 128, decay="none"), case(1, 200, 1, 2, 96, 192), case(1, 130, 1, 1, 200, 400),
+    case(1, 257, 1, 1, 256, 512), case(1, 130, 1, 1, 192, 384, decay="strong"), case(1, 100, 1, 2, 128, 256),
+    case(1, 300, 2, 2, 128, 128, bounds=[0, 5, 5, 69, 197, 300]), case(1, 70, 2, 2, 24, 40), case(1, 70, 1, 3, 5, 7),
+    case(2, 130, 1, 2, 128, 128, erases=False), case(1, 200, 2, 2, 64, 64, erases=False, decay="strong"),
+    # Long ones, divided into segments; weak writes and no decay, so that what is before a segment matters in it.
+    case(1, 4400, 1, 1, 128, 128, decay="none", beta=0.03), case(1, 2100, 1, 1, 256, 512, decay="none", beta=0.1),
+    case(1, 4500, 1, 2, 64, 64, bounds=[0, 100, 4100, 4100, 4500]), case(1, 4200, 1, 2, 24, 40, decay="none", beta=0.02),
+    case(1, 130, 1, 1, 32, 32, decay="correlated"), case(1, 130, 1, 1, 128, 128, decay="correlated"),
+]
+
+
 def check():
     worst = 0.0
     f32, bf16 = torch.float32, torch.bfloat16
-    usual = dict(decay="usual", beta=1, bounds=None, erases=True)
-    case = lambda B, T, H, HV, K, V, **options: (B, T, H, HV, K, V, {**usual, **options})
-    shapes = [
-        case(2, 100, 2, 2, 16, 32), case(1, 1, 2, 2, 64, 64), case(1, 63, 1, 3, 64, 64),
-        case(3, 64, 1, 1, 64, 64, decay="strong"), case(1, 65, 2, 4, 128, 128, beta=2),
-        case(2, 257, 1, 1, 128, 128, decay="none"), case(1, 200, 1, 2, 96, 192), case(1, 130, 1, 1, 200, 400),
-        case(1, 257, 1, 1, 256, 512), case(1, 130, 1, 1, 192, 384, decay="strong"), case(1, 100, 1, 2, 128, 256),
-        case(1, 300, 2, 2, 128, 128, bounds=[0, 5, 5, 69, 197, 300]), case(1, 70, 2, 2, 24, 40), case(1, 70, 1, 3, 5, 7),
-        case(2, 130, 1, 2, 128, 128, erases=False), case(1, 200, 2, 2, 64, 64, erases=False, decay="strong"),
-        # Long ones, divided into segments; weak writes and no decay, so that what is before a segment matters in it.
-        case(1, 4400, 1, 1, 128, 128, decay="none", beta=0.03), case(1, 2100, 1, 1, 256, 512, decay="none", beta=0.1),
-        case(1, 4500, 1, 2, 64, 64, bounds=[0, 100, 4100, 4100, 4500]), case(1, 4200, 1, 2, 24, 40, decay="none", beta=0.02),
-        case(1, 130, 1, 1, 32, 32, decay="correlated"), case(1, 130, 1, 1, 128, 128, decay="correlated"),
-    ]
-    cases = [(dtype, *shape) for dtype in (f32, bf16) for shape in shapes]
+    cases = [(dtype, *shape) for dtype in (f32, bf16) for shape in CASES]
     only = os.environ.get("CASES")
     for number, (dtype, B, T, H, HV, K, V, options) in enumerate(cases):
         decay, bounds, erases = options["decay"], options["bounds"], options["erases"]
@@ -383,6 +406,11 @@ if __name__ == "__main__":
     print(torch.cuda.get_device_name(), torch.__version__, "NVRTC", cupy.cuda.nvrtc.getVersion(), flush=True)
     out = {}
     if "check" in sys.argv[2]:
+        started = time.time()
+        kernels = [Kernels(dtype, K, V, HV // H, (len(o["bounds"]) - 1 if o["bounds"] else B) * HV, erases=o["erases"])
+                   for B, T, H, HV, K, V, o in CASES for dtype in (torch.float32, torch.bfloat16)]
+        warm(kernels, [k for k, (_, T, *_) in zip(kernels, [c for c in CASES for _ in range(2)]) if T > 2000])
+        print(f"compiled in {time.time() - started:.0f} s", flush=True)
         check()
     if "once" in sys.argv[2]:
         once()

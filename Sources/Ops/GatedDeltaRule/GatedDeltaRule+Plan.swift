@@ -76,7 +76,7 @@ struct DeltaRulePlan {
         chunkCapacity =
             isPacked ? (shape.T + 63) / 64 + sequences : shape.B * ((shape.T + 63) / 64)
         let wanted = device.multiprocessors / (shape.HV * valueTiles)
-        chunksPerSegment = wanted >= 4 * sequences ? max(16, (chunkCapacity + wanted - 1) / wanted) : Int(Int32.max)
+        chunksPerSegment = wanted >= 4 * sequences ? max(16, (chunkCapacity + wanted - 1) / wanted) : chunkCapacity
         segmentCapacity = sequences + (chunkCapacity > chunksPerSegment ? chunkCapacity / chunksPerSegment : 0)
 
         prepareBytes = max(2 * 64 * keyPitch * size, 3 * 64 * (64 + 4) * (dtype == .bfloat16 ? 4 : 8))
