@@ -60,15 +60,15 @@ def jobs(quick):
             yield "Embedding", ["Embedding/kernel.cu"], element + [f"-DTABLE={other}"], None
             yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}"], None
             yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}", "-DWORDS=32000"], None
-        shapes = [(64, 64), (96, 192), (128, 128), (128, 256), (192, 384), (200, 400), (256, 512)]
+        shapes = [(64, 64), (96, 192), (128, 128), (128, 256), (192, 384), (200, 400), (256, 512), (512, 512)]
         if not bf16:
-            shapes = [(64, 64), (128, 128), (256, 512)]
+            shapes = [(64, 64), (128, 128), (256, 512), (512, 512)]
         for K, V in [(128, 128)] if quick else shapes:
             for groups in (1, 2) if bf16 and K <= 128 else (1,):
                 for warps in (4, 8) if bf16 and 64 < V and K <= 128 else (4,):
                     delta = element + [
                         f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}", f"-DGROUPS={groups}", f"-DVALUE_WARPS={warps}",
-                        f"-DSTAGES={2 if bf16 else 1}"]
+                        f"-DSTAGES={2 if bf16 and K <= 256 else 1}", f"-DONE_KEY_TILE={int(K > 256 and not bf16)}"]
                     for erases in (1, 0) if K <= 128 else (1,):
                         for files in ("prepare.cu",), ("scan.cuh", "scan.cu"), ("scan.cuh", "segments.cu"), ("gradients.cu",), ("step.cu",):
                             yield (f"GatedDeltaRule {K}/{V} x{groups} w{warps}",

@@ -235,7 +235,6 @@ private func requirePassing(threads: Int?) throws {
 /// Refuses to time a model one of whose operations is wrong on this device.
 func requirePassing(_ checker: OperationChecker) throws {
     for operationCase in OperationCatalog.cases where operationCase.tiny {
-        if case .cuda = checker.backend, operationCase.unsupportedOnCUDA != nil { continue }
         if checker.dtype == .bfloat16, operationCase.bfloat16Budget == nil { continue }
         if let row = try checker.check(operationCase).first(where: { !$0.passed }) {
             Terminal.note("\(row.identifier) \(row.tensor) fails its check, so no figure is given: run gdn check")

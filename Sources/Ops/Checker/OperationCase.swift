@@ -87,8 +87,6 @@ package struct OperationCase: Sendable {
     package var illConditioned = false
     /// The same in bfloat16: judged by comparison with a plain evaluation whose operands are rounded to bfloat16.
     package var illConditionedInBFloat16 = false
-    /// Why there is no CUDA form for this case; nil where there is one.
-    package var unsupportedOnCUDA: String?
     /// Small enough for finite differences of the reference.
     package var tiny = false
     /// Floating-point operations of one forward.
