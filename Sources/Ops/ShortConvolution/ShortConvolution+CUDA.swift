@@ -19,20 +19,22 @@ struct ShortConvolutionCUDA {
     func record(on tape: Tape) throws -> [Variable] {
         let inputs = [x, weight] + [bias, initialState].compactMap { $0 }
         let (input, channels, width) = (x.value, shape.channels, shape.width)
-        let vector = channels % 4 == 0 ? 4 : 1
-        let forwardVector = channels % 8 == 0 && input.dtype == .bfloat16 && width <= 4 ? 8 : vector
+        let isHalf = input.dtype == .bfloat16
+        let vector = channels % 4 == 0 && (isHalf || width <= 4) ? 4 : 1
+        let forwardVector = channels % 8 == 0 && isHalf && width <= 4 ? 8 : vector
         let kernels = try CUDAKernels(
             cuda, source, input.dtype,
             [
                 ("VECTOR", "\(vector)"), ("FORWARD_VECTOR", "\(forwardVector)"), ("TAPS", "\(width)"),
-                ("ACTIVATION", activation.cudaCode),
+                ("ACTIVATION", activation.cudaCode), ("BIAS", bias == nil ? "0" : "1"),
             ])
         let scale = try cuda.convert(weight.value, to: .float32)
         let shift = try bias.map { try cuda.convert($0.value, to: .float32) }
         let state = initialState?.value
         let tokens = x.shape.rows
-        let tiles = (tokens + 63) / 64
-        let grid = ((channels / vector + 127) / 128, tiles)
+        // A block is 32 vectors wide and 4 tiles of 64 tokens long.
+        let tiles = (tokens + 255) / 256
+        let grid = { (vector: Int) in ((channels / vector + 31) / 32, tiles) }
         let extents: [KernelArgument] = [
             .optional(sequences), .int(shape.sequenceCount), .int(x.shape[1]), .int(channels),
         ]
@@ -48,8 +50,8 @@ struct ShortConvolutionCUDA {
             return [Variable(output), Variable(newState)]
         }
         try kernels.launch(
-            "short_convolution_forward", grid: ((channels / forwardVector + 127) / 128, tiles), threads: 128,
-            [.tensor(output), .tensor(input)] + weights + extents + [.long(tokens)])
+            "short_convolution_forward", grid: grid(forwardVector), threads: 128,
+            [.tensor(output), .tensor(input)] + weights + extents + [.int(tokens)])
         let finalState = try cuda.empty(shape.stateShape)
         let stateBlocks = width > 1 ? (shape.sequenceCount * channels + 127) / 128 : 0
         try kernels.launch(
@@ -61,12 +63,12 @@ struct ShortConvolutionCUDA {
             let wantsState = initialState?.requiresGradient ?? false
             // Zeros: a sequence without tokens writes nothing.
             let dState = try wantsState ? cuda.zeros(shape.stateShape) : nil
-            let partial = try cuda.empty([tiles, (width + 1) * channels])
+            let partial = try cuda.empty([tiles, (bias == nil ? width : width + 1) * channels])
             let upstream = try gradients[0] ?? cuda.zeros(input.shape, input.dtype)
             try kernels.launch(
-                "short_convolution_backward", grid: grid, threads: 128,
+                "short_convolution_backward", grid: grid(vector), threads: 128,
                 [.tensor(dx), .tensor(partial), .optional(dState), .tensor(upstream), .tensor(input)] + weights
-                    + extents + [.long(tokens)])
+                    + extents + [.int(tokens)])
             if let dFinal = gradients[1] {
                 try kernels.launch(
                     "short_convolution_backward_state", blocks: stateBlocks, threads: 128,
