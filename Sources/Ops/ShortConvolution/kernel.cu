@@ -1,29 +1,20 @@
 // A causal convolution of TAPS taps over time with its activation. Sequences: `boundaries` [sequences + 1] where packed, else
 // `length` tokens each. Weights [C, TAPS] are float32; states [N, C, TAPS − 1] too, oldest first. ACTIVATION as in
-// Activation; BIAS: whether there is one.
+// Activation; BIAS: whether there is one; FORWARD_BLOCKS and BACKWARD_BLOCKS: blocks a multiprocessor that registers are left
+// for.
 //
-// A thread owns a few channels (forward FORWARD_VECTOR, backward VECTOR) of TILE tokens; a warp lies across channels, the
+// A thread owns a few channels (forward FORWARD_VECTOR, backward VECTOR) of `tile` tokens; a warp lies across channels, the
 // WARPS of a block follow one another in time. Inputs come through shared memory by asynchronous copies, some batches of
 // tokens ahead: registers hold weights and a window only, and enough bytes are under way to keep the memory busy. A thread
 // copies what it reads itself, so nothing waits for another thread.
 constexpr int HISTORY = TAPS - 1;
 constexpr int WARPS = 4;
 constexpr int THREADS_A_BLOCK = 32 * WARPS;
-#ifndef TILE
-#define TILE 64
-#endif
 #ifndef FORWARD_VECTOR
 #define FORWARD_VECTOR VECTOR
 #endif
 // Tokens of a batch: a multiple of TAPS, so that windows rotate by renaming registers.
 constexpr int BATCH = TAPS >= 4 ? TAPS : 4 / TAPS * TAPS;
-// Blocks a multiprocessor that registers are left for.
-#ifndef FORWARD_BLOCKS
-#define FORWARD_BLOCKS (TAPS > 4 || BIAS ? 4 : 5)
-#endif
-#ifndef BACKWARD_BLOCKS
-#define BACKWARD_BLOCKS (TAPS > 4 ? 2 : BIAS || sizeof(element) == 4 ? 4 : 5)
-#endif
 
 DEVICE float activation_value(float x) {
     return ACTIVATION == 1 ? silu(x) : ACTIVATION == 2 ? fmaxf(x, 0.0f) : ACTIVATION == 3 ? (x > 0 ? 1.0f + x : expf(x)) : x;
@@ -159,17 +150,17 @@ DEVICE void store_activated(element *to, const Floats<N> *window, int newest, co
     store_vector(to, out);
 }
 
-// Grid of both directions: (⌈C / 32 N⌉, ⌈tokens / (WARPS TILE)⌉), N = FORWARD_VECTOR or VECTOR.
+// Grid of both directions: (⌈C / 32 N⌉, ⌈tokens / (WARPS tile)⌉), N = FORWARD_VECTOR or VECTOR.
 BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
 (element *y, const element *x, const float *weight, const float *bias, const float *state, const int *boundaries,
- int sequences, int length, int channels, int tokens) {
+ int sequences, int length, int channels, int tokens, int tile) {
     constexpr int N = FORWARD_VECTOR;
     typedef Ring<N, 1> Inputs;
     constexpr int STAGES = Inputs::STAGES;
     __shared__ __align__(16) char memory[Inputs::BYTES];
     Inputs ring(memory);
-    int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * TILE;
-    int end = min(t + TILE, tokens);
+    int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * tile;
+    int end = min(t + tile, tokens);
     Taps<N> taps;
     load_taps(taps, weight, bias, channels);
     if (channel >= channels) return;
@@ -293,14 +284,15 @@ DEVICE void clear(Floats<VECTOR> &v) {
 // weight and bias take its own tokens only: partial [grid's blocks in time][TAPS + BIAS][C].
 BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
 (element *dx, float *partial, float *dstate, const element *dy, const element *x, const float *weight,
- const float *bias, const float *state, const int *boundaries, int sequences, int length, int channels, int tokens) {
+ const float *bias, const float *state, const int *boundaries, int sequences, int length, int channels, int tokens,
+ int tile) {
     constexpr int N = VECTOR, SUMS = TAPS + BIAS, SUM_BYTES = SUMS * THREADS_A_BLOCK * N * 4;
     typedef Ring<N, 2> Inputs;
     constexpr int STAGES = Inputs::STAGES;
     __shared__ __align__(16) char memory[2 * Inputs::BYTES > SUM_BYTES ? 2 * Inputs::BYTES : SUM_BYTES];
     Inputs ring_x(memory), ring_dy(memory + Inputs::BYTES);
-    int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * TILE;
-    int end = channel < channels ? min(t + TILE, tokens) : 0;
+    int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * tile;
+    int end = channel < channels ? min(t + tile, tokens) : 0;
     Taps<N> taps, sums;
     load_taps(taps, weight, bias, channels);
 #pragma unroll
