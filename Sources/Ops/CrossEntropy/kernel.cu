@@ -86,6 +86,7 @@ BOUNDED_KERNEL(cross_entropy_short_rows, ROW_THREADS, 1)
         copy_commit();
     };
     copy_row(blockIdx.x);
+    float share = kept[1];
     if (threadIdx.x < 32) maxima[threadIdx.x] = -INFINITY_F, sums[threadIdx.x] = 0;
     __syncthreads();
 #pragma unroll 1
@@ -124,7 +125,7 @@ BOUNDED_KERNEL(cross_entropy_short_rows, ROW_THREADS, 1)
         if (threadIdx.x == 0)
             losses[row] = !keep ? 0.0f : inside ? maximum + logf(sum) - at_target : __int_as_float(0x7fc00000);
         if (!gradient) continue;
-        float factor = keep ? kept[1] : 0.0f, inverse = factor / sum;
+        float factor = keep ? share : 0.0f, inverse = factor / sum;
         element *to = gradient + (i64)row * WORDS + threadIdx.x * PER_LOAD;
 #pragma unroll
         for (int i = 0; i < LOADS; i++) {
