@@ -48,10 +48,15 @@ def jobs(quick):
             for activation in range(4):
                 yield "Activation", ["Activation/kernel.cu"], v + [f"-DACTIVATION={activation}"], None
             for taps in (1, 2, 3, 4, 8):
-                w = element + [f"-DVECTOR={4 if vector > 1 else 1}"]
+                w = element + [f"-DVECTOR={4 if vector > 1 and (bf16 or taps <= 4) else 1}"]
                 if bf16 and vector > 1 and taps <= 4:
                     w = w + ["-DFORWARD_VECTOR=8"]
-                yield "ShortConvolution", ["ShortConvolution/kernel.cu"], w + [f"-DTAPS={taps}", "-DACTIVATION=1"], None
+                for bias in (0, 1):
+                    lean = bf16 and taps <= 4 and not bias
+                    blocks = (5 if lean else 4, 2 if taps > 4 else 5 if lean else 4)
+                    yield ("ShortConvolution", ["ShortConvolution/kernel.cu"],
+                           w + [f"-DTAPS={taps}", "-DACTIVATION=1", f"-DBIAS={bias}",
+                                f"-DFORWARD_BLOCKS={blocks[0]}", f"-DBACKWARD_BLOCKS={blocks[1]}"], None)
             if not bf16:
                 yield "AdamW", ["AdamW/kernel.cu"], v + ["-DCHUNK=16384"], None
                 yield "GradientClipping", ["GradientClipping/kernel.cu"], v + ["-DCHUNK=65536"], None

@@ -19,6 +19,8 @@ struct BenchOps: ParsableCommand {
 
     @OptionGroup var device: DeviceOptions
 
+    @OptionGroup var productOptions: ProductOptions
+
     @Option(help: "Only this operation, or this case of it (operation/case).")
     var op: String?
 
@@ -33,7 +35,7 @@ struct BenchOps: ParsableCommand {
             op == nil ? $0.isBenchmark : $0.operation == op && $0.isBenchmark || $0.identifier == op
         }
         guard !cases.isEmpty else { throw ValidationError("--op \(op ?? ""): no case to time") }
-        let timed = try device.makeBackend()
+        let timed = try device.makeBackend(allowsTF32: productOptions.tf32)
         var results: [OperationBenchmark.Result] = []
         for operationCase in cases {
             let checked = Backend.cpu(CPUBackend(threads: device.threads, poison: true))
@@ -67,6 +69,8 @@ struct BenchTrain: ParsableCommand {
         abstract: "Time training steps and forward passes; compare with the step's matrix products alone.")
 
     @OptionGroup var device: DeviceOptions
+
+    @OptionGroup var productOptions: ProductOptions
 
     @Option(help: "Preset of the model.")
     var preset = "cpu-8m"
