@@ -64,8 +64,13 @@ package final class OutputFile {
     }
 
     /// Writes a whole file under a temporary name beside `path`, makes it durable and renames it: readers see the
-    /// old file or the new one, never a part.
+    /// old file or the new one, never a part. A device or a pipe is written to as it is.
     package static func replace(_ path: String, _ body: (OutputFile) throws -> Void) throws {
+        // Renamed over /dev/null a file would take the device away from everybody.
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG, status.st_mode & S_IFMT != S_IFDIR {
+            return try body(OutputFile(path))
+        }
         let temporary = "\(path).tmp-\(getpid())"
         do {
             let file = try OutputFile(temporary)

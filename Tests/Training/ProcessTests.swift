@@ -23,15 +23,16 @@ import Testing
         ).write(to: URL(fileURLWithPath: folder.path("recipe.yaml")))
     }
 
-    private func start(_ arguments: [String], output: Any? = nil, error: Any? = nil, library: String? = nil) throws
-        -> Process
-    {
+    private func start(
+        _ arguments: [String], output: Any? = nil, error: Any? = nil, library: String? = nil, input: Any? = nil
+    ) throws -> Process {
         let tests = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
         let process = Process()
         process.executableURL = tests.deletingLastPathComponent().appendingPathComponent("gdn")
         process.arguments = arguments
         process.standardOutput = output ?? FileHandle.nullDevice
         process.standardError = error ?? output ?? FileHandle.nullDevice
+        if let input { process.standardInput = input }
         if let library {
             process.environment = ProcessInfo.processInfo.environment.merging(["GDN_BLAS": library]) { $1 }
         }
@@ -169,6 +170,16 @@ import Testing
             #expect(status == 1 && message.contains("in.jsonl\(place)"), "\(message)")
         }
         #expect(content(output) == written)
+        // From a pipe and into one.
+        let (source, sink) = (Pipe(), Pipe())
+        let piped = try start(
+            Array(score[..<3]) + ["--input", "-", "--output", "/dev/stdout"], output: sink,
+            error: FileHandle.nullDevice, input: source)
+        let requests = "{\"text\": \"ab\"}\n{\"tokens\": [97, 98]}\n{\"tokens\": [7]}\n"
+        source.fileHandleForWriting.write(Data(requests.utf8))
+        try source.fileHandleForWriting.close()
+        #expect(sink.fileHandleForReading.readDataToEndOfFile() == written)
+        #expect(status(piped) == 0)
     }
 
     /// As with `head`: no message, the status a shell gives to what SIGPIPE ends. A training keeps what it has.
