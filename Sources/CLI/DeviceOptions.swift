@@ -18,11 +18,34 @@ struct DeviceOptions: ParsableArguments {
     /// - Throws: `BackendError` when there is no such device, or `GDN_BLAS` names no matrix library.
     /// - Parameters:
     ///   - computeType: of activations on a GPU; the CPU computes in float32
+    ///   - overlapsKernels: launch a GPU's kernels beside the one before them where they can wait for it by themselves
     ///   - poison: fill the CPU's fresh memory with NaN, for checks
-    func makeBackend(computeType: DType = .float32, poison: Bool = false) throws -> Backend {
+    func makeBackend(computeType: DType = .float32, overlapsKernels: Bool = false, poison: Bool = false) throws
+        -> Backend
+    {
         switch Device(device) ?? .cpu {
         case .cpu: .cpu(CPUBackend(threads: threads, matrixProducts: try .fromEnvironment(), poison: poison))
-        case .cuda(let index): .cuda(try CUDABackend(deviceIndex: index, computeType: computeType))
+        case .cuda(let index):
+            .cuda(
+                try CUDABackend(deviceIndex: index, computeType: computeType, overlapsKernels: overlapsKernels))
+        }
+    }
+}
+
+/// How a GPU computes one token of generation. Both switches are off by default: what they turn on is checked without a
+/// GPU only, and no time of it has been measured yet.
+struct DecodingOptionGroup: ParsableArguments {
+    @Option(help: "On a GPU: kernels of a token: operations, or fused (few a block; not yet run on a device).")
+    var decoding = "operations"
+
+    @Flag(help: "On a GPU: start fused kernels beside the one before them (not yet run on a device).")
+    var overlapKernels = false
+
+    var form: DecodingForm { DecodingForm(rawValue: decoding) ?? .operations }
+
+    func validate() throws {
+        if DecodingForm(rawValue: decoding) == nil {
+            throw ValidationError("--decoding \(decoding): expected operations or fused")
         }
     }
 }

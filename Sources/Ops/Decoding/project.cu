@@ -1,7 +1,7 @@
 // What a mixer computes of its input before the recurrence: RMS norm, the projections q, k, v, gate, a and b, the short
 // convolutions of q, k and v with their activations. A thread owns a channel of a sequence and shifts its window.
 //
-// Matrix m has rows[m] rows (0: it is not there); `out` [BATCH, sum of rows] takes them one after the other.
+// Matrix m has rows[m] rows (0: it is not there); `out` [BATCH, stride] takes them one after the other.
 // Macros: TAPS of the convolutions (0: none), ACTIVATION of q and k. Grid: any number of blocks.
 
 struct Projections {
@@ -39,18 +39,14 @@ struct Projections {
     DEVICE const element *anything() const { return at[0]; }
 };
 
-DEVICE float key_activation(float x) {
-    return ACTIVATION == 1 ? silu(x) : ACTIVATION == 2 ? fmaxf(x, 0.0f) : (x > 0 ? 1.0f + x : expf(x));
-}
-
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 NAMED(decoding_project)
 (float *out, const float *stream, const float *norm, float eps, const element *w0, const element *w1, const element *w2,
  const element *w3, const element *w4, const element *w5, int n0, int n1, int n2, int n3, int n4, int n5,
- float *q_window, float *k_window, float *v_window, const float *q_filter, const float *k_filter,
+ int stride, float *q_window, float *k_window, float *v_window, const float *q_filter, const float *k_filter,
  const float *v_filter) {
     Projections matrices = {{w0, w1, w2, w3, w4, w5}, {n0, n1, n2, n3, n4, n5}};
-    int units = matrices.units(), columns = n0 + n1 + n2 + n3 + n4 + n5;
+    int units = matrices.units();
     Product<Projections> product(matrices, units, shared_memory());
     let_next_kernel_start();
 
@@ -66,7 +62,7 @@ NAMED(decoding_project)
             int b = index / 8 % BATCH, row, column;
             matrices.find(unit, index % 8, matrix[i], row, column);
             bool exists = index < UNITS * 8 * BATCH && column >= 0;
-            to[i] = exists ? b * columns + column : -1;
+            to[i] = exists ? b * stride + column : -1;
             if (TAPS == 0 || !exists || matrix[i] > 2) continue;
             int channels = matrix[i] == 0 ? n0 : matrix[i] == 1 ? n1 : n2;
             window[i] = (matrix[i] == 0 ? q_window : matrix[i] == 1 ? k_window : v_window)
@@ -104,5 +100,4 @@ NAMED(decoding_project)
         }
         __syncthreads();
     }
-    if (blockIdx.x >= units) wait_for_kernel_before();
 }

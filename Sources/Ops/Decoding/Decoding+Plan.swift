@@ -1,0 +1,58 @@
+import GDNCUDABackend
+import GDNTensor
+
+/// How a streamed product (`product.cuh`) is divided among blocks, and the shared memory it takes.
+struct StreamedProductPlan {
+    let blocks: Int
+    let shared: Int
+    let defines: KernelDefines
+
+    static let warps = 8
+    static let threads = 32 * warps
+
+    /// A plan for `units` units of eight rows of weights; nil where a multiprocessor has no room for the rows of x.
+    /// - Parameters:
+    ///   - inputs: columns of the weights
+    ///   - batch: rows of x, at most 8
+    ///   - multiprocessors: of the device
+    ///   - sharedLimit: bytes of shared memory a block can have
+    init?(inputs: Int, units: Int, batch: Int, dtype: DType, multiprocessors: Int, sharedLimit: Int) {
+        blocks = min(units, multiprocessors)
+        // Sums of a round wait in shared memory: rounds as few and as equal as the memory for 12 units allows.
+        let unitsABlock = (units + blocks - 1) / blocks
+        let rounds = (unitsABlock + 11) / 12
+        let unitsARound = (unitsABlock + rounds - 1) / rounds
+        let step = 64 / dtype.byteCount
+        let pitch = ((inputs + step - 1) / step | 1) * step
+        let fixed = (batch * pitch * dtype.byteCount + 15) / 16 * 16 + 4 * unitsARound * Self.warps * batch * 8
+        // Two kernels shall fit beside each other: the next one's first weights are on their way while this one ends.
+        let stage = Self.threads * 16
+        let stages = max(12, min(24, (109 << 10) - fixed) / stage)
+        shared = fixed + stages * stage
+        guard shared + 1024 <= sharedLimit else { return nil }
+        defines = [
+            ("INPUTS", "\(inputs)"), ("BATCH", "\(batch)"), ("BLOCK_WARPS", "\(Self.warps)"),
+            ("RING_STAGES", "\(stages)"), ("UNITS", "\(unitsARound)"),
+        ]
+    }
+}
+
+/// How the step of the recurrence is divided among blocks.
+struct DecodingStepPlan {
+    let blocks: Int
+    let defines: KernelDefines
+
+    static let threads = 128
+
+    /// - Parameter batch: sequences: few take narrow tiles, so that every multiprocessor has one
+    init(_ options: DecodingOptions, batch: Int) {
+        let columns = batch * options.valueHeads * options.valueDim <= 16 * 1024 ? 16 : 32
+        blocks = batch * options.valueHeads * ((options.valueDim + columns - 1) / columns)
+        defines = [
+            ("KEY_DIM", "\(options.keyDim)"), ("VALUE_DIM", "\(options.valueDim)"),
+            ("GROUPS", "\(options.valueHeads / options.heads)"), ("TILE_COLUMNS", "\(columns)"),
+            ("BLOCK_WARPS", "\(Self.threads / 32)"), ("HAS_DECAY", options.hasDecay ? "1" : "0"),
+            ("HAS_BETA", options.hasBeta ? "1" : "0"), ("NORMALISES", options.keyNormalisation == .l2 ? "1" : "0"),
+        ]
+    }
+}
