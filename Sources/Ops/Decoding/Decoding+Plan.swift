@@ -22,17 +22,17 @@ struct StreamedProductPlan {
         let unitsABlock = (units + blocks - 1) / blocks
         let rounds = (unitsABlock + 11) / 12
         let unitsARound = (unitsABlock + rounds - 1) / rounds
-        let step = 64 / dtype.byteCount
-        let pitch = ((inputs + step - 1) / step | 1) * step
-        let fixed = (batch * pitch * dtype.byteCount + 15) / 16 * 16 + 4 * unitsARound * Self.warps * batch * 8
+        // A portion is 8 rows of 256 bytes; rows of x lie an odd number of 64-byte pieces apart.
+        let portions = (inputs * dtype.byteCount + 255) / 256
+        let fixed = batch * (portions * 4 | 1) * 64 + 4 * unitsARound * Self.warps * batch * 8
         // Two kernels shall fit beside each other: the next one's first weights are on their way while this one ends.
-        let stage = Self.threads * 16
-        let stages = max(12, min(24, (109 << 10) - fixed) / stage)
-        shared = fixed + stages * stage
+        let portion = 4 * Self.threads * 16
+        let ring = max(2, min(6, ((109 << 10) - fixed) / portion))
+        shared = fixed + ring * portion
         guard shared + 1024 <= sharedLimit else { return nil }
         defines = [
             ("INPUTS", "\(inputs)"), ("BATCH", "\(batch)"), ("BLOCK_WARPS", "\(Self.warps)"),
-            ("RING_STAGES", "\(stages)"), ("UNITS", "\(unitsARound)"),
+            ("RING_PORTIONS", "\(ring)"), ("UNITS", "\(unitsARound)"),
         ]
     }
 }

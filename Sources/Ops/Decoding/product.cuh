@@ -1,11 +1,13 @@
 // Products of a few rows with weights that are read once, as they lie in memory: y[b, r] = Σ_i x[b, i] W[r, i].
 //
-// Bound by the stream of weights. A unit is 8 rows of W; a block takes units blockIdx.x, + gridDim.x, …, and its warps
-// divide the columns. Every thread has its own ring in shared memory: it copies 16 bytes of one row per stage, RING_STAGES − 1
-// stages ahead, reads only what it copied itself, and so needs no barrier. Nothing of it depends on the kernel before:
-// the ring is filled before that one is waited for. Sums of the warps meet in shared memory once a round of UNITS units.
+// Bound by the stream of weights. A unit is 8 rows of W; a block takes units blockIdx.x, + gridDim.x, …. A portion is 8 rows
+// of 256 bytes, a thread's share of it four pieces of 16; the portions of a unit go to the warps in turn. Every thread has
+// its own ring of RING_PORTIONS shares in shared memory, filled that far ahead by asynchronous copies. It reads only what it
+// copied itself and so needs no barrier, and the ring is filled before the kernel before is waited for. Sums of the warps
+// meet in shared memory once a round of UNITS units.
 //
-// Macros: INPUTS columns, BATCH rows of x (at most 8, or 16), BLOCK_WARPS, RING_STAGES, UNITS; element type as in the prelude.
+// Macros: INPUTS columns, BATCH rows of x (at most 8, or 16), BLOCK_WARPS, RING_PORTIONS, UNITS; element type as in the
+// prelude. Dynamic shared memory: RING_BYTES + X_BYTES + 4 · UNITS · BLOCK_WARPS · BATCH · 8 bytes.
 //
 // Order of columns within a step is the hardware's but for a permutation that x and W share: thread t of a quad holds
 // neighbours, 16 bytes of them, in both.
@@ -16,13 +18,13 @@ constexpr int THREADS = BLOCK_WARPS * 32;
 // Registers leave room for the blocks of the next kernels, whose first weights are then on their way.
 constexpr int MIN_BLOCKS = (BATCH <= 2 ? 768 : 512) / THREADS;
 constexpr int PIECE = 16 / (int)sizeof(element); // elements a thread copies at a time
-constexpr int STEP = 4 * PIECE;                  // columns of a stage
-constexpr int STEPS = (INPUTS + STEP - 1) / STEP;
+constexpr int STEP = 4 * PIECE;                  // columns of a product on the matrix units, or two
+constexpr int SHARE = 4;                         // steps of a portion, pieces of a thread
+constexpr int PORTIONS = (INPUTS + SHARE * STEP - 1) / (SHARE * STEP);
 // Rows of x in shared memory are an odd number of 64-byte pieces apart: no two rows of a load share a bank.
-constexpr int X_PITCH = (STEPS | 1) * STEP;
-constexpr int RING_BYTES = RING_STAGES * THREADS * 16;
+constexpr int X_PITCH = (PORTIONS * SHARE | 1) * STEP;
+constexpr int RING_BYTES = RING_PORTIONS * SHARE * THREADS * 16;
 constexpr int X_BYTES = (BATCH * X_PITCH * (int)sizeof(element) + 15) / 16 * 16;
-// Dynamic shared memory: RING_BYTES + X_BYTES + 4 · UNITS · BLOCK_WARPS · BATCH · 8 bytes.
 
 struct __align__(16) Piece {
     element at[PIECE];
@@ -55,36 +57,48 @@ template <typename Rows>
 struct Product {
     const Rows &rows;
     Shared shared;
-    int units, warp, lane, begin, end;
-    // The next piece to copy.
-    int next_unit, next_step, next_stage;
-    const element *next_row;
-    int stage;
+    int units, warp, lane;
+    // The next share to copy: unit, portion, where this thread's first piece of it lies, and whether it is there.
+    int next_unit, next_portion;
+    const element *next;
+    bool next_exists;
+    // Where the oldest share lies, whose place the next one takes.
+    Piece *share;
 
     DEVICE Product(const Rows &rows, int units, const Shared &shared) : rows(rows), shared(shared), units(units) {
         warp = threadIdx.x >> 5, lane = lane_id();
-        begin = warp * STEPS / BLOCK_WARPS, end = (warp + 1) * STEPS / BLOCK_WARPS;
-        next_unit = begin < end ? (int)blockIdx.x : units, next_step = begin, next_stage = stage = 0;
-        next_row = next_unit < units ? rows(next_unit, lane >> 2) : nullptr;
-#pragma unroll 4
-        for (int i = 0; i < RING_STAGES - 1; i++) fetch();
+        share = shared.ring + threadIdx.x;
+        // A warp without a portion of any unit copies nothing.
+        next_unit = warp < PORTIONS ? (int)blockIdx.x : units;
+        begin_unit();
+#pragma unroll 1
+        for (int i = 0; i < RING_PORTIONS; i++) fetch();
     }
 
-    DEVICE Piece *slot(int stage) const { return shared.ring + (warp * RING_STAGES + stage) * 32 + lane; }
+    DEVICE void begin_unit() {
+        if (next_unit >= units) return;
+        const element *row = rows(next_unit, lane >> 2);
+        next_exists = row != nullptr, next_portion = warp;
+        next = (next_exists ? row : rows.anything()) + warp * SHARE * STEP + (lane & 3) * PIECE;
+    }
 
-    // Copies the next piece; an empty group at the end, so that counting groups stays right.
+    // Copies the next share to the oldest one's place; an empty group at the end, so that counting groups stays right.
     DEVICE void fetch() {
         if (next_unit < units) {
-            int column = next_step * STEP + (lane & 3) * PIECE;
-            bool valid = next_row && column < INPUTS;
-            copy_async(slot(next_stage), valid ? next_row + column : rows.anything(), valid);
-            if (++next_step == end) {
-                next_step = begin, next_unit += gridDim.x;
-                if (next_unit < units) next_row = rows(next_unit, lane >> 2);
+            int columns = INPUTS - next_portion * SHARE * STEP - (lane & 3) * PIECE;
+#pragma unroll
+            for (int i = 0; i < SHARE; i++)
+                copy_async(share + i * THREADS, next + i * STEP,
+                           next_exists && (INPUTS % (SHARE * STEP) == 0 || i * STEP < columns));
+            next_portion += BLOCK_WARPS, next += BLOCK_WARPS * SHARE * STEP;
+            if (next_portion >= PORTIONS) {
+                next_unit += gridDim.x;
+                begin_unit();
             }
         }
         copy_commit();
-        next_stage = next_stage + 1 == RING_STAGES ? 0 : next_stage + 1;
+        share = share == shared.ring + (RING_PORTIONS - 1) * SHARE * THREADS + threadIdx.x ? shared.ring + threadIdx.x
+                                                                                            : share + SHARE * THREADS;
     }
 
     // Sums of up to UNITS units from `unit` on; returns how many. `sum` has them afterwards, for all threads.
@@ -93,20 +107,26 @@ struct Product {
         const element *low = shared.x + (g < BATCH ? g : BATCH - 1) * X_PITCH + t * PIECE;
         const element *high = shared.x + (BATCH > 8 ? g + 8 : 0) * X_PITCH + t * PIECE;
         for (; count < UNITS && unit < units; count++, unit += gridDim.x) {
-            Accumulator even, odd;
-            clear(even), clear(odd);
-#pragma unroll 4
-            for (int step = begin; step < end; step++) {
-                copy_wait<RING_STAGES - 2>();
-                Piece weights = *slot(stage), zero = {};
+            Accumulator sums[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) clear(sums[i]);
+            for (int portion = warp; portion < PORTIONS; portion += BLOCK_WARPS) {
+                copy_wait<RING_PORTIONS - 1>();
+                int column = portion * SHARE * STEP;
+                Piece zero = {};
+#pragma unroll
+                for (int i = 0; i < SHARE; i++)
+                    multiply_pieces(sums[i % 2 * 2], sums[i % 2 * 2 + 1], *(const Piece *)(low + column + i * STEP),
+                                    BATCH > 8 ? *(const Piece *)(high + column + i * STEP) : zero,
+                                    share[i * THREADS]);
                 fetch();
-                stage = stage + 1 == RING_STAGES ? 0 : stage + 1;
-                multiply_pieces(even, odd, *(const Piece *)(low + step * STEP),
-                                BATCH > 8 ? *(const Piece *)(high + step * STEP) : zero, weights);
             }
             float *to = shared.sums + (count * BLOCK_WARPS + warp) * BATCH * 8 + 2 * t;
-            if (g < BATCH) *(float2 *)(to + g * 8) = make_float2(even.at[0] + odd.at[0], even.at[1] + odd.at[1]);
-            if (BATCH > 8) *(float2 *)(to + (g + 8) * 8) = make_float2(even.at[2] + odd.at[2], even.at[3] + odd.at[3]);
+            float y[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) y[i] = (sums[0].at[i] + sums[1].at[i]) + (sums[2].at[i] + sums[3].at[i]);
+            if (g < BATCH) *(float2 *)(to + g * 8) = make_float2(y[0], y[1]);
+            if (BATCH > 8) *(float2 *)(to + (g + 8) * 8) = make_float2(y[2], y[3]);
         }
         __syncthreads();
         return count;
@@ -125,7 +145,7 @@ struct Product {
 
 // Zeros behind the rows of x, where the weights have zeros too.
 DEVICE void clear_behind_rows(element *x) {
-    constexpr int REST = STEPS * STEP - INPUTS;
+    constexpr int REST = PORTIONS * SHARE * STEP - INPUTS;
     for (int i = threadIdx.x; i < BATCH * REST; i += THREADS)
         x[i / (REST > 0 ? REST : 1) * X_PITCH + INPUTS + i % (REST > 0 ? REST : 1)] = 0;
 }
