@@ -83,7 +83,7 @@ class Kernel:
 def product(name, batch, warps, ring, blocks, **defines):
     grid = min(UNITS[name], SMS * blocks)
     units = -(-UNITS[name] // grid)
-    units = -(-units // -(-units // 12))
+    units = -(-units // -(-units // min(12, 8 * warps // batch)))
     portion, portions = 4 * warps * 512, -(-INPUTS[name] // 128)
     fixed = batch * (portions * 4 | 1) * 64 + 4 * units * warps * batch * 8
     while fixed + ring * portion > 226 << 10:
@@ -95,7 +95,8 @@ def product(name, batch, warps, ring, blocks, **defines):
 
 def step(batch, columns, warps):
     return Kernel("step", ["Decoding/chain.cuh", "Decoding/step.cu"], batch * H * V // columns, 32 * warps, KEY_DIM=K,
-                  VALUE_DIM=V, GROUPS=1, TILE_COLUMNS=columns, BLOCK_WARPS=warps, HAS_DECAY=1, HAS_BETA=1, NORMALISES=1)
+                  VALUE_DIM=V, GROUPS=1, TILE_COLUMNS=columns, BLOCK_WARPS=warps, HAS_DECAY=1, HAS_BETA=1, NORMALISES=1,
+                  ERASES=1)
 
 
 random = lambda *shape: torch.randn(*shape, device="cuda")

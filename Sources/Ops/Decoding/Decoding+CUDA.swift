@@ -64,7 +64,7 @@ package final class DecodingChain {
         _ cuda: CUDABackend, _ options: DecodingOptions, batch: Int, width: Int, mlpWidth: Int, dtype: DType
     ) throws {
         let valueWidth = options.valueWidth
-        guard options.erases, options.keyNormalisation == .l2 || options.keyNormalisation == .none,
+        guard options.keyNormalisation == .l2 || options.keyNormalisation == .none,
             options.keyActivation != .none, options.taps <= 8, options.keyDim <= 512, options.valueDim % 4 == 0,
             options.keyWidth % 2 == 0, [width, mlpWidth, valueWidth].allSatisfy({ $0 % 8 == 0 })
         else { return nil }

@@ -22,6 +22,7 @@ enum DecodingCases {
         make("no_gates", batch: 1, options(H: 2, K: 16, V: 32, decay: false, beta: false)),
         make("unnormalised_keys", batch: 1, options(H: 2, K: 16, V: 32, normalisation: .none)),
         make("elu_keys", batch: 2, options(H: 2, K: 16, V: 32, activation: .onePlusELU)),
+        make("no_erase", batch: 2, options(H: 2, K: 16, V: 32, erases: false)),
         // Shapes without fused kernels: the operations one after the other.
         make("l1_keys", batch: 2, options(H: 2, K: 16, V: 32, normalisation: .l1)),
         make("odd_widths", batch: 2, D: 36, F: 44, options(H: 1, K: 10, V: 6)),
@@ -34,12 +35,12 @@ enum DecodingCases {
     private static func options(
         H: Int, HV: Int? = nil, K: Int, V: Int, taps: Int = 4, activation: Activation = .silu,
         normalisation: KeyNormalisation = .l2, gate: Bool = true, decay: Bool = true, beta: Bool = true,
-        outputNorm: Bool = true, negative: Bool = false
+        outputNorm: Bool = true, negative: Bool = false, erases: Bool = true
     ) -> DecodingOptions {
         DecodingOptions(
             heads: H, valueHeads: HV ?? H, keyDim: K, valueDim: V, taps: taps, keyActivation: activation,
             keyNormalisation: normalisation, hasGate: gate, hasDecay: decay, hasBeta: beta, hasOutputNorm: outputNorm,
-            allowsNegativeEigenvalues: negative)
+            allowsNegativeEigenvalues: negative, erases: erases)
     }
 
     private static func make(

@@ -18,9 +18,11 @@ struct StreamedProductPlan {
     ///   - sharedLimit: bytes of shared memory a block can have
     init?(inputs: Int, units: Int, batch: Int, dtype: DType, multiprocessors: Int, sharedLimit: Int) {
         blocks = min(units, multiprocessors)
-        // Sums of a round wait in shared memory: rounds as few and as equal as the memory for 12 units allows.
+        // Sums of a round wait in shared memory, and a thread finishes at most two of them: rounds as few and as equal
+        // as that allows.
         let unitsABlock = (units + blocks - 1) / blocks
-        let rounds = (unitsABlock + 11) / 12
+        let most = min(12, 2 * Self.threads / (8 * batch))
+        let rounds = (unitsABlock + most - 1) / most
         let unitsARound = (unitsABlock + rounds - 1) / rounds
         // A portion is 8 rows of 256 bytes; rows of x lie an odd number of 64-byte pieces apart.
         let portions = (inputs * dtype.byteCount + 255) / 256
@@ -53,6 +55,7 @@ struct DecodingStepPlan {
             ("GROUPS", "\(options.valueHeads / options.heads)"), ("TILE_COLUMNS", "\(columns)"),
             ("BLOCK_WARPS", "\(Self.threads / 32)"), ("HAS_DECAY", options.hasDecay ? "1" : "0"),
             ("HAS_BETA", options.hasBeta ? "1" : "0"), ("NORMALISES", options.keyNormalisation == .l2 ? "1" : "0"),
+            ("ERASES", options.erases ? "1" : "0"),
         ]
     }
 }

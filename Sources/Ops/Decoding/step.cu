@@ -2,14 +2,14 @@
 // gates, and the state updated in place.
 //
 //     q, k ← q / |q|, k / |k|     α = exp(−e^A softplus(a + dt)),  β = c σ(b)
-//     u = β (v − α Sᵀk)           o = s (α Sᵀq + u (k·q))          S ← α S + k uᵀ
+//     u = β (v − α Sᵀk), or β v   o = s (α Sᵀq + u (k·q))          S ← α S + k uᵀ
 //
 // Sᵀk and Sᵀq come from one pass over S, which is read once and written once. A block owns TILE_COLUMNS value columns of one
 // head; four columns a thread, TILE_COLUMNS / 4 threads side by side, the rows divided among the rest. S does not depend on
 // the kernel before: it is on its way while that one ends.
 //
 // `mixed` [B, columns] holds q at 0, then k, v, gate, a, b as far as they are there. Macros: KEY_DIM, VALUE_DIM, GROUPS
-// (value heads a key head), TILE_COLUMNS, BLOCK_WARPS; HAS_DECAY, HAS_BETA, NORMALISES. Grid: B × HV × ⌈VALUE_DIM / TILE_COLUMNS⌉.
+// (value heads a key head), TILE_COLUMNS, BLOCK_WARPS; HAS_DECAY, HAS_BETA, NORMALISES, ERASES. Grid: B × HV × ⌈VALUE_DIM / TILE_COLUMNS⌉.
 
 constexpr int THREADS = BLOCK_WARPS * 32;
 constexpr int ACROSS = TILE_COLUMNS / 4, DOWN = THREADS / ACROSS;
@@ -86,10 +86,10 @@ NAMED(decoding_step)
         sq.x += y.x, sq.y += y.y, sq.z += y.z, sq.w += y.w;
     }
 
-    // u = β (v − α Sᵀk);  o = s (α Sᵀq + u (k·q));  S ← α S + k uᵀ
-    float rq = factors[0], rk = factors[1], kq = factors[2];
-    float4 u = make_float4(beta * (value.x - decay * rk * sk.x), beta * (value.y - decay * rk * sk.y),
-                           beta * (value.z - decay * rk * sk.z), beta * (value.w - decay * rk * sk.w));
+    // u = β (v − α Sᵀk), without erasing β v;  o = s (α Sᵀq + u (k·q));  S ← α S + k uᵀ
+    float rq = factors[0], rk = factors[1], kq = factors[2], erased = ERASES ? decay * rk : 0.0f;
+    float4 u = make_float4(beta * (value.x - erased * sk.x), beta * (value.y - erased * sk.y),
+                           beta * (value.z - erased * sk.z), beta * (value.w - erased * sk.w));
     if (down == 0 && inside)
         *(float4 *)(out + (i64)row * VALUE_DIM + column) =
             make_float4(scale * (decay * rq * sq.x + u.x * kq), scale * (decay * rq * sq.y + u.y * kq),
