@@ -20,7 +20,7 @@ FOLDER = sys.argv[1]
 # - gradients with several value heads: one more accumulator of 64 registers stays over the loop of heads
 # - float32: every product is a call, and what lives over a call is limited; this form is for checking
 ALLOWED = [
-    ("forward_scan|backward_scan|backward_states", "bfloat16", lambda K, V, groups: K >= 192, 160),
+    ("forward_scan|backward_scan|backward_states|_segments", "bfloat16", lambda K, V, groups: K >= 192, 160),
     ("backward_gradients", "bfloat16", lambda K, V, groups: K > 128, 160),
     ("backward_gradients", "bfloat16", lambda K, V, groups: groups > 1, 640),
     (".*", "float32", lambda K, V, groups: K > 0, 4096),
@@ -70,9 +70,11 @@ def jobs(quick):
                     delta = element + [
                         f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}", f"-DGROUPS={groups}", f"-DVALUE_WARPS={warps}",
                         f"-DSTAGES={2 if bf16 else 1}"]
-                    for file in ("prepare", "scan", "gradients", "step"):
-                        yield (f"GatedDeltaRule {K}/{V} x{groups} w{warps}",
-                               ["GatedDeltaRule/chunk.cuh", f"GatedDeltaRule/{file}.cu"], delta, (K, V, groups))
+                    for erases in (1, 0) if K <= 128 else (1,):
+                        for files in ("prepare.cu",), ("scan.cuh", "scan.cu"), ("scan.cuh", "segments.cu"), ("gradients.cu",), ("step.cu",):
+                            yield (f"GatedDeltaRule {K}/{V} x{groups} w{warps}",
+                                   [f"GatedDeltaRule/{file}" for file in ("chunk.cuh", *files)],
+                                   delta + [f"-DERASES={erases}"], (K, V, groups))
 
 
 def decoding_jobs(element, quick):

@@ -4,33 +4,35 @@ import GDNTensor
 
 private let prepareSource = kernelSource(
     "gated_delta_rule_prepare", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/prepare.cu")
-private let scanSource = kernelSource("gated_delta_rule_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/scan.cu")
+private let scanSource = kernelSource(
+    "gated_delta_rule_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/scan.cuh", "GatedDeltaRule/scan.cu")
+private let segmentSource = kernelSource(
+    "gated_delta_rule_segments", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/scan.cuh", "GatedDeltaRule/segments.cu")
 private let gradientSource = kernelSource(
     "gated_delta_rule_gradients", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/gradients.cu")
 private let stepSource = kernelSource("gated_delta_rule_step", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/step.cu")
 
-/// The chunkwise form for a GPU: prepare → scan; backward: states → reverse scan → gradients → decay.
+/// The chunkwise form for a GPU: prepare → scan; backward: states → reverse scan → gradients → decay. Long sequences of few
+/// heads are divided into segments, whose start states, and end gradients, are found first.
 ///
 /// Saves q, k and the gates by reference, and by its own: the solved values U (in place of v), and for each chunk of 64
-/// tokens and value head the inverse and the scores (64 × 64 elements each) and five floats a token.
+/// tokens and value head the inverse and the scores (64 × 64 elements each) and five floats a token; for each segment and
+/// value head its start state and transition, [K, V] and [K, K].
 struct GatedDeltaRuleCUDA {
     let cuda: CUDABackend
     let shape: DeltaRuleShape
     let inputs: DeltaRuleInputs
     /// Boundaries of packed sequences, on the device.
     let boundaries: Tensor?
-    private let plan: DeltaRulePlan
+    fileprivate let plan: DeltaRulePlan
 
     init(_ cuda: CUDABackend, _ shape: DeltaRuleShape, _ inputs: DeltaRuleInputs, boundaries: Tensor?) throws {
         self.cuda = cuda
         self.shape = shape
         self.inputs = inputs
         self.boundaries = boundaries
-        guard shape.erases else {
-            throw BackendError(
-                "gated_delta_rule: without the delta rule (erases is false) there is no CUDA form; use the CPU")
-        }
-        plan = try DeltaRulePlan(cuda.description, shape, inputs.q.value.dtype)
+        plan = try DeltaRulePlan(
+            cuda.description, shape, inputs.q.value.dtype, isPacked: boundaries != nil)
     }
 
     /// Computes outputs and final states and records the backward.
@@ -41,17 +43,20 @@ struct GatedDeltaRuleCUDA {
         let variables = inputs.variables
         let records = tape.needsBackward(variables)
         let count = shape.sequenceCount
-        let capacity = boundaries == nil ? shape.B * ((shape.T + 63) / 64) : (shape.T + 63) / 64 + count
-        let slots = capacity * shape.HV
+        let slots = plan.chunkCapacity * shape.HV
         let prepare = try CUDAKernels(cuda, prepareSource, dtype, plan.defines)
         let scan = try CUDAKernels(cuda, scanSource, dtype, plan.defines)
 
-        let chunks = try cuda.empty([capacity, 4], .int32)
+        let chunks = try cuda.empty([plan.chunkCapacity, 4], .int32)
         let firstChunk = try cuda.empty([count + 1], .int32)
+        let segments = try cuda.empty([plan.segmentCapacity, 4], .int32)
+        let firstSegment = try cuda.empty([count + 1], .int32)
         try prepare.launch(
             "gated_delta_rule_chunk_table", blocks: 1, threads: 256,
             [
-                .tensor(chunks), .tensor(firstChunk), .optional(boundaries), .int(count), .int(shape.T), .int(capacity),
+                .tensor(chunks), .tensor(firstChunk), .tensor(segments), .tensor(firstSegment), .optional(boundaries),
+                .int(count), .int(shape.T), .int(plan.chunkCapacity), .int(plan.segmentCapacity),
+                .int(plan.chunksPerSegment),
             ])
         let inverse = try cuda.empty([slots, 64, 64], dtype)
         let scores = try cuda.empty([slots, 64, 64], dtype)
@@ -63,16 +68,21 @@ struct GatedDeltaRuleCUDA {
                 .optional(inputs.logDecay?.value), .optional(inputs.beta?.value), .tensor(chunks), .int(shape.HV),
                 .float(shape.scale),
             ])
+        let table: [KernelArgument] = [.tensor(chunks), .tensor(segments), .int(shape.HV)]
+        let division =
+            try plan.divides
+            ? Division(
+                self, table: table, firstSegment: firstSegment, inverse: inverse, gates: gates, initialState: state)
+            : nil
         let output = try cuda.empty(v.shape, dtype)
         let solved = try records ? cuda.empty(v.shape, dtype) : nil
         let finalState = try cuda.empty(shape.stateShape)
-        let table: [KernelArgument] = [.tensor(chunks), .tensor(firstChunk), .int(shape.HV)]
-        let blocks = count * shape.HV * plan.valueTiles
+        let blocks = plan.segmentCapacity * shape.HV * plan.valueTiles
         try scan.launch(
             "gated_delta_rule_forward_scan", blocks: blocks, threads: plan.scanThreads, shared: plan.scanBytes,
             [
                 .tensor(output), .optional(solved), .tensor(finalState), .tensor(q), .tensor(k), .tensor(v),
-                .tensor(inverse), .tensor(scores), .tensor(gates), .optional(state),
+                .tensor(inverse), .tensor(scores), .tensor(gates), .optional(division?.starts ?? state),
             ] + table + [.float(shape.scale)])
 
         let values = v.shape
@@ -84,15 +94,19 @@ struct GatedDeltaRuleCUDA {
             let states = try cuda.empty([slots, shape.V, shape.K], dtype)
             try scan.launch(
                 "gated_delta_rule_backward_states", blocks: blocks, threads: plan.scanThreads, shared: plan.stateBytes,
-                [.tensor(states), .tensor(k), .tensor(solved), .tensor(gates), .optional(state)] + table)
+                [
+                    .tensor(states), .tensor(k), .tensor(solved), .tensor(gates), .optional(division?.starts ?? state),
+                ] + table)
             let dv = try cuda.empty(values, dtype)
             let dStates = try cuda.empty([slots, shape.V, shape.K], dtype)
+            let ends = try division?.ends(
+                dOut, inverse: inverse, scores: scores, gates: gates, dFinalState: upstream[1])
             let dInitial = try hasState ? cuda.empty(shape.stateShape) : nil
             try scan.launch(
                 "gated_delta_rule_backward_scan", blocks: blocks, threads: plan.scanThreads, shared: plan.scanBytes,
                 [
                     .tensor(dv), .tensor(dStates), .optional(dInitial), .tensor(q), .tensor(k), .tensor(dOut),
-                    .tensor(inverse), .tensor(scores), .tensor(gates), .optional(upstream[1]),
+                    .tensor(inverse), .tensor(scores), .tensor(gates), .optional(ends ?? upstream[1]),
                 ] + table + [.float(shape.scale)])
 
             let gradients = try CUDAKernels(cuda, gradientSource, dtype, plan.gradientDefines)
@@ -100,7 +114,7 @@ struct GatedDeltaRuleCUDA {
             let tokens = shape.B * shape.T
             let dBeta = try betaShape.map { try cuda.empty($0) }
             let dCumulative = try cuda.empty([plan.keyTiles, tokens, shape.HV])
-            let items = capacity * shape.H * plan.keyTiles
+            let items = plan.chunkCapacity * shape.H * plan.keyTiles
             try gradients.launch(
                 "gated_delta_rule_backward_gradients", blocks: min(items, cuda.description.multiprocessors),
                 threads: 256, shared: plan.gradientBytes,
@@ -135,4 +149,65 @@ struct GatedDeltaRuleCUDA {
             ])
         return output
     }
+}
+
+/// Long sequences as segments (`segments.cu`): their transitions and start states, and in the backward their end gradients.
+private struct Division {
+    /// State at the start of every segment, [segments, HV, K, V], float32.
+    let starts: Tensor
+    private let form: GatedDeltaRuleCUDA
+    private let table: [KernelArgument]
+    private let firstSegment: Tensor
+    /// M of every segment, [segments, HV, K, K], float32.
+    private let transitions: Tensor
+
+    /// Finds the start states.
+    init(
+        _ form: GatedDeltaRuleCUDA, table: [KernelArgument], firstSegment: Tensor, inverse: Tensor, gates: Tensor,
+        initialState: Tensor?
+    ) throws {
+        let (cuda, shape, plan) = (form.cuda, form.shape, form.plan)
+        (self.form, self.table, self.firstSegment) = (form, table, firstSegment)
+        starts = try cuda.empty([plan.segmentCapacity, shape.HV, shape.K, shape.V])
+        transitions = try cuda.empty([plan.segmentCapacity, shape.HV, shape.K, shape.K])
+        let changes = try cuda.empty(starts.shape)
+        let (k, v) = (form.inputs.k.value, form.inputs.v.value)
+        let kernels = try CUDAKernels(cuda, segmentSource, v.dtype, plan.segmentDefines)
+        try kernels.launch(
+            "gated_delta_rule_forward_segments", blocks: plan.segmentCapacity * shape.HV * plan.segmentTiles,
+            threads: plan.segmentThreads, shared: plan.segmentBytes,
+            [
+                .tensor(changes), .tensor(transitions), .tensor(k), .tensor(v), .tensor(inverse), .tensor(gates),
+                .optional(initialState),
+            ] + table)
+        try kernels.launch(
+            "gated_delta_rule_join_forward", blocks: joinBlocks, threads: 256,
+            [
+                .tensor(starts), .tensor(changes), .tensor(transitions), .optional(initialState),
+                .tensor(firstSegment), .int(shape.HV),
+            ])
+    }
+
+    /// The gradient of the state at the end of every segment, [segments, HV, K, V], float32.
+    func ends(_ dOut: Tensor, inverse: Tensor, scores: Tensor, gates: Tensor, dFinalState: Tensor?) throws -> Tensor {
+        let (cuda, shape, plan) = (form.cuda, form.shape, form.plan)
+        let (changes, ends) = (try cuda.empty(starts.shape), try cuda.empty(starts.shape))
+        let kernels = try CUDAKernels(cuda, segmentSource, dOut.dtype, plan.defines)
+        try kernels.launch(
+            "gated_delta_rule_backward_segments", blocks: plan.segmentCapacity * shape.HV * plan.valueTiles,
+            threads: plan.scanThreads, shared: plan.scanBytes,
+            [
+                .tensor(changes), .tensor(form.inputs.q.value), .tensor(form.inputs.k.value), .tensor(dOut),
+                .tensor(inverse), .tensor(scores), .tensor(gates), .optional(dFinalState),
+            ] + table + [.float(shape.scale)])
+        try kernels.launch(
+            "gated_delta_rule_join_backward", blocks: joinBlocks, threads: 256,
+            [
+                .tensor(ends), .tensor(changes), .tensor(transitions), .optional(dFinalState), .tensor(firstSegment),
+                .int(shape.HV),
+            ])
+        return ends
+    }
+
+    private var joinBlocks: Int { form.shape.sequenceCount * form.shape.HV * ((form.shape.V + 15) / 16) }
 }

@@ -3,7 +3,9 @@ import GDNTensor
 
 /// Tile sizes of the chunkwise CUDA kernels for one call: what `chunk.cuh` computes, once more on this side.
 ///
-/// Value columns never mix, so how many of them a block owns changes nothing in the results.
+/// Value columns never mix, so how many of them a block owns changes nothing in the results. Dividing sequences into
+/// segments does change their rounding: whether that happens depends on the number of sequences and heads, on T and V, and on
+/// the device's multiprocessors, never on the data.
 struct DeltaRulePlan {
     let defines: KernelDefines
     let gradientDefines: KernelDefines
@@ -12,13 +14,25 @@ struct DeltaRulePlan {
     let valueTiles: Int
     /// Key tiles of the gradient kernel.
     let keyTiles: Int
+    /// The passes that divide long sequences: forwards with narrow blocks, backwards as the scan.
+    let segmentDefines: KernelDefines
+    let segmentThreads: Int
+    let segmentTiles: Int
+    /// Chunks in all (of packed sequences at most), chunks a segment, and segments at most.
+    let chunkCapacity: Int
+    let chunksPerSegment: Int
+    let segmentCapacity: Int
+    /// Whether a sequence may have several segments.
+    var divides: Bool { segmentCapacity > sequences }
+    private let sequences: Int
     /// Dynamic shared memory of the kernels.
     let prepareBytes: Int
     let scanBytes: Int
+    let segmentBytes: Int
     let stateBytes: Int
     let gradientBytes: Int
 
-    init(_ device: DeviceDescription, _ shape: DeltaRuleShape, _ dtype: DType) throws {
+    init(_ device: DeviceDescription, _ shape: DeltaRuleShape, _ dtype: DType, isPacked: Bool) throws {
         guard shape.K <= 256 else {
             throw ShapeError("gated_delta_rule", "q has key dim \(shape.K): the CUDA form takes at most 256")
         }
@@ -44,12 +58,27 @@ struct DeltaRulePlan {
 
         let common = [
             ("KEY_DIM", "\(shape.K)"), ("VALUE_DIM", "\(shape.V)"), ("GROUPS", "\(shape.HV / shape.H)"),
-            ("VALUE_WARPS", "\(warps)"),
+            ("ERASES", shape.erases ? "1" : "0"),
         ]
-        defines = common + [("STAGES", "\(scanStages)")]
-        gradientDefines = common + [("STAGES", "\(gradientStages)")]
+        defines = common + [("VALUE_WARPS", "\(warps)"), ("STAGES", "\(scanStages)")]
+        segmentDefines = common + [("VALUE_WARPS", "4"), ("STAGES", "\(scanStages)")]
+        gradientDefines = common + [("VALUE_WARPS", "\(warps)"), ("STAGES", "\(gradientStages)")]
         scanThreads = 32 * warps
         valueTiles = (shape.V + 16 * warps - 1) / (16 * warps)
+        segmentThreads = 32 * 4
+        segmentTiles = (shape.V + 63) / 64 + (shape.K + 63) / 64
+        let segmentStage = (64 * keyPitch + 64 * (64 + pad) + 64 * chunkPitch + 2 * pad) * size + gateBytes
+        segmentBytes = scanStages * segmentStage
+
+        // As many segments as it takes to fill the device, where they are four times the sequences or more: the division
+        // costs a second pass, over the columns of a transition matrix as well.
+        sequences = shape.sequenceCount
+        chunkCapacity =
+            isPacked ? (shape.T + 63) / 64 + sequences : shape.B * ((shape.T + 63) / 64)
+        let wanted = device.multiprocessors / (shape.HV * valueTiles)
+        chunksPerSegment = wanted >= 4 * sequences ? max(16, (chunkCapacity + wanted - 1) / wanted) : chunkCapacity
+        segmentCapacity = sequences + (chunkCapacity > chunksPerSegment ? chunkCapacity / chunksPerSegment : 0)
+
         prepareBytes = max(2 * 64 * keyPitch * size, 3 * 64 * (64 + 4) * (dtype == .bfloat16 ? 4 : 8))
         scanBytes = scanStages * scanStage
         stateBytes = scanStages * ((64 * keyPitch + 64 * valuePitch) * size + gateBytes)

@@ -12,9 +12,9 @@ extension Backend {
     ///   - beta: [B, 1, HV], float32, in [0, 2], below counts as 0; 1 when nil
     ///   - state: [B, HV, K, V], float32; written to, so it must belong to the caller alone
     ///   - scale: factor of the outputs, K^−½ when nil
-    ///   - erases: false: u = β v, gated linear attention; CPU only
+    ///   - erases: false: u = β v, gated linear attention
     /// - Returns: outputs [B, 1, HV, V].
-    /// - Throws: `ShapeError` naming the argument that does not fit; `BackendError` on a GPU when `erases` is false.
+    /// - Throws: `ShapeError` naming the argument that does not fit.
     package func gatedDeltaRuleStep(
         _ q: Tensor, _ k: Tensor, _ v: Tensor, logDecay: Tensor?, beta: Tensor?, state: Tensor, scale: Float? = nil,
         erases: Bool = true

@@ -17,9 +17,9 @@ extension Tape {
     ///     own state
     ///   - scale: factor of the outputs, K^−½ when nil
     ///   - erases: the delta rule; false leaves what a key already holds where it is, u = β_t v_t: gated linear attention
-    ///     with a scalar decay, the recurrence of RetNet and Mamba2. CPU only.
+    ///     with a scalar decay, the recurrence of RetNet and Mamba2
     /// - Returns: outputs [B, T, HV, V] and the state after the last token of each sequence [N, HV, K, V], float32.
-    /// - Throws: `ShapeError` naming the argument that does not fit; `BackendError` on a GPU when `erases` is false.
+    /// - Throws: `ShapeError` naming the argument that does not fit.
     /// - Source: Yang et al. 2024 (arXiv 2412.06464), eq. 10; state stored as [K, V], the transpose of the paper's.
     public func gatedDeltaRule(
         _ q: Variable, _ k: Variable, _ v: Variable, logDecay: Variable?, beta: Variable?,

@@ -3,7 +3,15 @@
 // A chunk is CHUNK consecutive tokens of one sequence; the last one of a sequence may be shorter, its missing rows are
 // zero. "Slot" = chunk · value heads + value head. Tensors of tokens are [tokens, heads, dim] over all sequences.
 //
-// KEY_DIM, VALUE_DIM, GROUPS (value heads a key head), VALUE_WARPS and STAGES are given at compile time.
+// A segment is a run of whole chunks of one sequence that one block walks through: all of them, or a part where there
+// are too few sequences and heads to fill the device (`segments.cu`).
+//
+// KEY_DIM, VALUE_DIM, GROUPS (value heads a key head), VALUE_WARPS and STAGES are given at compile time, and ERASES: 0
+// leaves the delta rule out (u = β v).
+
+#ifndef ERASES
+#define ERASES 1
+#endif
 
 constexpr int CHUNK = 64;
 constexpr int PAD = 16 / (int)sizeof(element);  // shifts each tile row by 16 bytes: no bank conflicts in ldmatrix
@@ -23,6 +31,12 @@ constexpr bool VALUE_PAIRS = VALUE_DIM % 2 == 0;
 struct Chunk {
     int token, rows, sequence, padding;
 };
+
+// Chunks [begin, end) of `sequence`; bit 0 of `place`: its first segment, bit 1: its last; −1 marks an entry not used.
+struct Segment {
+    int sequence, begin, end, place;
+};
+constexpr int FIRST_SEGMENT = 1, LAST_SEGMENT = 2;
 
 // Per slot five arrays of CHUNK floats: b, what float32 leaves of it, e^b, e^(b_last − b), β. Sums of strong decays are
 // in the hundreds while their differences matter to 1e-6: hence b in two floats.
@@ -45,6 +59,29 @@ DEVICE Cumulative cumulative_at(const float *cumulative, int row) { return {cumu
 // G_ij = e^(b_i − b_j) for i ≥ j.
 DEVICE float decay_between(Cumulative i, Cumulative j) { return exponential((i.high - j.high) + (i.low - j.low)); }
 
+// The inverse of a chunk, G ⊙ A [CHUNK][CHUNK], is lower triangular with ones on its diagonal. In bfloat16 what rounding
+// leaves of element (i, j) stands at (j, i), above the diagonal: nearly equal keys with β near 2 need both parts. These
+// take, of the two right operands (k16 × n8) of a diagonal block, what belongs to one part.
+#if ELEMENT_BFLOAT16
+DEVICE u32 lower_pair(bool even, bool odd) { return (even ? 0xffffu : 0u) | (odd ? 0xffff0000u : 0u); }
+
+// n ≥ k, or n > k for the rest: the transposed inverse as a right operand.
+template <bool STRICT>
+DEVICE void keep_columns_from_diagonal(FragmentB &b0, FragmentB &b1) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+    u32 mask = lower_pair(STRICT ? g > 2 * t : g >= 2 * t, STRICT ? g > 2 * t + 1 : g >= 2 * t + 1);
+    b0.at[0] &= mask, b0.at[1] = 0;
+    b1.at[1] &= mask;
+}
+// k ≥ n: the inverse itself as a right operand.
+DEVICE void keep_rows_from_diagonal(FragmentB &b0, FragmentB &b1) {
+    int g = lane_id() >> 2, t = lane_id() & 3;
+    u32 mask = lower_pair(2 * t >= g, 2 * t + 1 >= g);
+    b0.at[0] &= mask;
+    b1.at[0] = 0, b1.at[1] &= mask;
+}
+#endif
+
 // β as the operation takes it: below `least` it counts as that. NaN stays what it is.
 DEVICE float write_strength(float beta, float least) { return beta < least ? least : beta; }
 
@@ -57,28 +94,28 @@ struct State {
     Accumulator at[KEY_TILE / 8];
 };
 
-// From `state` [K, V] in float32, value column `column` on; zero where null or outside.
-DEVICE void load_state(State &s, const float *state, int column) {
+// From `state` [K, width] in float32, column `column` on; zero where null or outside.
+DEVICE void load_state(State &s, const float *state, int column, int width = VALUE_DIM) {
     int g = lane_id() >> 2, t = lane_id() & 3;
 #pragma unroll
     for (int n = 0; n < KEY_TILE / 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             int key = n * 8 + 2 * t + (i & 1), value = column + g + (i >> 1) * 8;
-            bool inside = state && key < KEY_DIM && value < VALUE_DIM;
-            s.at[n].at[i] = inside ? state[key * VALUE_DIM + value] : 0.0f;
+            bool inside = state && key < KEY_DIM && value < width;
+            s.at[n].at[i] = inside ? state[key * width + value] : 0.0f;
         }
 }
 
-// To `state` [K, V] in float32.
-DEVICE void store_state(const State &s, float *state, int column) {
+// To `state` [K, width] in float32.
+DEVICE void store_state(const State &s, float *state, int column, int width = VALUE_DIM) {
     int g = lane_id() >> 2, t = lane_id() & 3;
 #pragma unroll
     for (int n = 0; n < KEY_TILE / 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             int key = n * 8 + 2 * t + (i & 1), value = column + g + (i >> 1) * 8;
-            if (key < KEY_DIM && value < VALUE_DIM) state[key * VALUE_DIM + value] = s.at[n].at[i];
+            if (key < KEY_DIM && value < width) state[key * width + value] = s.at[n].at[i];
         }
 }
 

@@ -6,6 +6,7 @@
 //   H  = strictly lower (dP ⊙ Q Kᵀ + N ⊙ K Kᵀ), in float32
 //   db_i = Σ_j H_ij − Σ_j H_ji + q_i·dQx_i + k_i·dKx_i − k_i·dKs_i,  db_last += Σ k·dKs + e^B ⟨dS1, S0⟩
 //   dβ_i = (dV Uᵀ)_ii / β_i²
+// Without erasing N and the terms with γ dV are zero.
 // Warps 0–3 hold dP, N and dQ of sixteen rows each, warps 4–7 the two parts of dK. Blocks stay and take one item (chunk,
 // key head, key tile) after the other, so that tiles of the next item arrive while this one is finished (STAGES 2).
 
@@ -214,7 +215,8 @@ gated_delta_rule_backward_gradients_float32
                 } else {
 #pragma unroll UNROLL
                     for (int part = 0; part < STEP / 16; part++) {
-                        multiply_rows(main, load_a<STEP_PITCH>(stage.dv, row, part * 16), stage.state, part);
+                        if (ERASES)
+                            multiply_rows(main, load_a<STEP_PITCH>(stage.dv, row, part * 16), stage.state, part);
                         multiply_rows(side, load_a<STEP_PITCH>(stage.solved, row, part * 16), stage.state_gradient, part);
                     }
                 }
@@ -263,7 +265,7 @@ gated_delta_rule_backward_gradients_float32
                                 d_beta[(i64)(chunk.token + r) * value_heads + head] = dn.at[i] / strength[r] / strength[r];
                             float decay = r >= c ? decay_between(rows[i >> 1], columns[i & 1]) : 0.0f;
                             dp.at[i] = r >= c ? scale * decay * dp.at[i] : 0.0f;
-                            dn.at[i] = r > c ? -decay * dn.at[i] : 0.0f;
+                            dn.at[i] = ERASES && r > c ? -decay * dn.at[i] : 0.0f;
                             h[i] = r > c ? dp.at[i] * qk[half].at[i] + dn.at[i] * kk[half].at[i] : 0.0f;
                         }
                         upper += h[0] + h[1];

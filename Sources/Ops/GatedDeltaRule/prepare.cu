@@ -1,46 +1,77 @@
 // Before the scans, for every chunk and value head by itself:
 //   b_i = Σ_{m ≤ i} g_m,  G_ij = e^(b_i − b_j) for i ≥ j
 //   A = (I + strictly lower (β_i k_i·k_j))⁻¹,  inverse = G ⊙ A,  scores = s · G ⊙ (Q Kᵀ)
+// In bfloat16 what rounding leaves of the inverse stands, transposed, above its diagonal (`chunk.cuh`). Without erasing A = I.
 // The inverse is gate-free, so its entries are at most β. It is computed in float32 (in the float32 form in double, from
 // products in double: with correlated keys it is where accuracy is lost). Sixteen-row diagonal blocks by forward
 // substitution, one thread a column, then merged twice: [A1 0; −A2 L21 A1, A2].
 
-// Fills the table of chunks for sequences of `length` tokens each, or packed ones with `boundaries` [sequences + 1].
+// The last n with first[n] ≤ index, of `count` increasing numbers.
+DEVICE int owner(const int *first, int count, int index) {
+    int low = 0, high = count;
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+        if (first[middle] <= index) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+// Fills the tables of chunks and of segments for sequences of `length` tokens each, or packed ones with `boundaries`
+// [sequences + 1]. A segment has `most` chunks, the last one of a sequence up to that many; a sequence without tokens has
+// one without chunks. first_chunk and first_segment are [sequences + 1].
 KERNEL(gated_delta_rule_chunk_table)
-(Chunk *chunks, int *first_chunk, const int *boundaries, int sequences, int length, int capacity) {
-    __shared__ int counts[256];
-    __shared__ int carry;
-    if (threadIdx.x == 0) carry = 0;
+(Chunk *chunks, int *first_chunk, Segment *segments, int *first_segment, const int *boundaries, int sequences,
+ int length, int capacity, int segment_capacity, int most) {
+    __shared__ int chunk_counts[256], segment_counts[256];
+    __shared__ int chunk_carry, segment_carry;
+    if (threadIdx.x == 0) chunk_carry = segment_carry = 0;
     __syncthreads();
     for (int base = 0; base < sequences; base += 256) {
-        int n = base + threadIdx.x;
-        int start = 0, rows = 0;
-        if (n < sequences) {
-            start = boundaries ? boundaries[n] : n * length;
-            rows = boundaries ? boundaries[n + 1] - start : length;
-        }
-        int count = (rows + CHUNK - 1) / CHUNK;
-        counts[threadIdx.x] = count;
+        int n = base + threadIdx.x, rows = 0;
+        if (n < sequences) rows = boundaries ? boundaries[n + 1] - boundaries[n] : length;
+        int count = (rows + CHUNK - 1) / CHUNK, parts = n < sequences ? max(1, (count + most - 1) / most) : 0;
+        chunk_counts[threadIdx.x] = count;
+        segment_counts[threadIdx.x] = parts;
         __syncthreads();
         for (int step = 1; step < 256; step *= 2) {
-            int add = threadIdx.x >= step ? counts[threadIdx.x - step] : 0;
+            int more_chunks = threadIdx.x >= step ? chunk_counts[threadIdx.x - step] : 0;
+            int more_segments = threadIdx.x >= step ? segment_counts[threadIdx.x - step] : 0;
             __syncthreads();
-            counts[threadIdx.x] += add;
+            chunk_counts[threadIdx.x] += more_chunks;
+            segment_counts[threadIdx.x] += more_segments;
             __syncthreads();
         }
-        int first = carry + counts[threadIdx.x] - count;
         if (n < sequences) {
-            first_chunk[n] = first;
-            for (int c = 0; c < count; c++)
-                if (first + c < capacity)
-                    chunks[first + c] = {start + c * CHUNK, min(CHUNK, rows - c * CHUNK), n, 0};
+            first_chunk[n] = chunk_carry + chunk_counts[threadIdx.x] - count;
+            first_segment[n] = segment_carry + segment_counts[threadIdx.x] - parts;
         }
         __syncthreads();
-        if (threadIdx.x == 255) carry += counts[255];
+        if (threadIdx.x == 255) chunk_carry += chunk_counts[255], segment_carry += segment_counts[255];
         __syncthreads();
     }
-    if (threadIdx.x == 0) first_chunk[sequences] = carry;
-    for (int c = carry + threadIdx.x; c < capacity; c += 256) chunks[c] = {0, 0, 0, 0};
+    if (threadIdx.x == 0) first_chunk[sequences] = chunk_carry, first_segment[sequences] = segment_carry;
+    __syncthreads();
+    for (int c = threadIdx.x; c < capacity; c += 256) {
+        Chunk chunk = {0, 0, 0, 0};
+        if (c < chunk_carry) {
+            int n = owner(first_chunk, sequences, c), within = (c - first_chunk[n]) * CHUNK;
+            int start = boundaries ? boundaries[n] : n * length;
+            int rows = boundaries ? boundaries[n + 1] - start : length;
+            chunk = {start + within, min(CHUNK, rows - within), n, 0};
+        }
+        chunks[c] = chunk;
+    }
+    for (int s = threadIdx.x; s < segment_capacity; s += 256) {
+        Segment segment = {0, 0, 0, -1};
+        if (s < segment_carry) {
+            int n = owner(first_segment, sequences, s), part = s - first_segment[n];
+            int begin = first_chunk[n] + part * most, end = first_chunk[n + 1];
+            segment = {n, begin, min(end, begin + most),
+                       (part == 0 ? FIRST_SEGMENT : 0) | (s + 1 == first_segment[n + 1] ? LAST_SEGMENT : 0)};
+        }
+        segments[s] = segment;
+    }
 }
 
 #if ELEMENT_BFLOAT16
@@ -194,7 +225,7 @@ KERNEL(gated_delta_rule_forward_prepare)
             multiply(qk[2 * n + 1], from_q, b1);
         }
     }
-#if !ELEMENT_BFLOAT16
+#if !ELEMENT_BFLOAT16 && ERASES
     double exact[CHUNK * CHUNK / 128];
 #pragma unroll
     for (int i = 0; i < CHUNK * CHUNK / 128; i++) {
@@ -221,13 +252,13 @@ KERNEL(gated_delta_rule_forward_prepare)
         for (int i = 0; i < 4; i++) {
             int row = warp * 16 + g + (i >> 1) * 8, column = n * 8 + 2 * t + (i & 1);
             lower[row * SOLVE_PITCH + column] = row > column ? strength[row] * kk[n].at[i] : 0.0f;
-            solved[row * SOLVE_PITCH + column] = 0;
+            solved[row * SOLVE_PITCH + column] = !ERASES && row == column ? 1 : 0;
             qk[n].at[i] = row >= column ? scale * decay_between(rows[i >> 1], columns[i & 1]) * qk[n].at[i] : 0.0f;
         }
         store_rows<true>(scores_out + warp * 16 * CHUNK + n * 8, CHUNK, qk[n], 16, 8);
     }
     __syncthreads();
-#if !ELEMENT_BFLOAT16
+#if !ELEMENT_BFLOAT16 && ERASES
 #pragma unroll
     for (int i = 0; i < CHUNK * CHUNK / 128; i++) {
         int row = (threadIdx.x + 128 * i) / CHUNK, column = threadIdx.x % CHUNK;
@@ -235,7 +266,7 @@ KERNEL(gated_delta_rule_forward_prepare)
     }
     __syncthreads();
 #endif
-    invert(solved, lower, scratch);
+    if (ERASES) invert(solved, lower, scratch);
 
     element *inverse_out = inverse + (i64)slot * CHUNK * CHUNK;
     Cumulative own[4];  // a thread's four columns are the same in every row it writes
@@ -248,8 +279,12 @@ KERNEL(gated_delta_rule_forward_prepare)
         __align__(16) element out[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            float decay = row >= column + j ? decay_between(current, own[j]) : 0.0f;
-            from_float(&out[j], row >= column + j ? decay * (float)solved[row * SOLVE_PITCH + column + j] : 0.0f);
+            bool below = row >= column + j;
+            float between = (current.high - own[j].high) + (current.low - own[j].low);
+            float decay = exponential(below ? between : -between);
+            int lower_row = below ? row : column + j, lower_column = below ? column + j : row;
+            float value = decay * (float)solved[lower_row * SOLVE_PITCH + lower_column];
+            from_float(&out[j], below ? value : value - rounded(value));
         }
 #if ELEMENT_BFLOAT16
         *(uint2 *)(inverse_out + i) = *(uint2 *)out;

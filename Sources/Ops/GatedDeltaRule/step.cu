@@ -38,7 +38,7 @@ KERNEL(gated_delta_rule_step)
     __syncthreads();
     read = sums[0][lane] + sums[1][lane] + sums[2][lane] + sums[3][lane];
     float value = inside ? to_float(v[(i64)row * VALUE_DIM + column]) : 0.0f;
-    float u = strength * (value - read), o = 0;
+    float u = strength * (value - (ERASES ? read : 0.0f)), o = 0;
 #pragma unroll
     for (int i = 0; i < STEP_ROWS; i++) {
         int key = warp * STEP_ROWS + i;

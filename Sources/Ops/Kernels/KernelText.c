@@ -45,8 +45,14 @@ static const char delta_chunk[] = {
 static const char delta_prepare[] = {
 #embed "../GatedDeltaRule/prepare.cu"
     , 0};
+static const char delta_scan_passes[] = {
+#embed "../GatedDeltaRule/scan.cuh"
+    , 0};
 static const char delta_scan[] = {
 #embed "../GatedDeltaRule/scan.cu"
+    , 0};
+static const char delta_segments[] = {
+#embed "../GatedDeltaRule/segments.cu"
     , 0};
 static const char delta_gradients[] = {
 #embed "../GatedDeltaRule/gradients.cu"
@@ -99,7 +105,9 @@ static const struct {
     {"GradientClipping/kernel.cu", gradient_clipping},
     {"GatedDeltaRule/chunk.cuh", delta_chunk},
     {"GatedDeltaRule/prepare.cu", delta_prepare},
+    {"GatedDeltaRule/scan.cuh", delta_scan_passes},
     {"GatedDeltaRule/scan.cu", delta_scan},
+    {"GatedDeltaRule/segments.cu", delta_segments},
     {"GatedDeltaRule/gradients.cu", delta_gradients},
     {"GatedDeltaRule/step.cu", delta_step},
     {"Decoding/chain.cuh", decoding_chain},
