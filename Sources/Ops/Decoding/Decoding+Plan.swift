@@ -2,13 +2,17 @@ import GDNCUDABackend
 import GDNTensor
 
 /// How a streamed product (`product.cuh`) is divided among blocks, and the shared memory it takes.
-struct StreamedProductPlan {
-    let blocks: Int
-    let shared: Int
-    let defines: KernelDefines
+package struct StreamedProductPlan {
+    /// Blocks of the launch.
+    package let blocks: Int
+    /// Bytes of dynamic shared memory a block.
+    package let shared: Int
+    /// Macros of the specialisation.
+    package let defines: KernelDefines
 
     static let warps = 8
-    static let threads = 32 * warps
+    /// Threads a block.
+    package static let threads = 32 * warps
 
     /// A plan for `units` units of eight rows of weights; nil where a multiprocessor has no room for the rows of x.
     /// - Parameters:
@@ -16,7 +20,7 @@ struct StreamedProductPlan {
     ///   - batch: rows of x, at most 8
     ///   - multiprocessors: of the device
     ///   - sharedLimit: bytes of shared memory a block can have
-    init?(inputs: Int, units: Int, batch: Int, dtype: DType, multiprocessors: Int, sharedLimit: Int) {
+    package init?(inputs: Int, units: Int, batch: Int, dtype: DType, multiprocessors: Int, sharedLimit: Int) {
         blocks = min(units, multiprocessors)
         // Sums of a round wait in shared memory, and a thread finishes at most two of them: rounds as few and as equal
         // as that allows.
