@@ -14,24 +14,26 @@
 constexpr int THREADS = BLOCK_WARPS * 32;
 constexpr int ACROSS = TILE_COLUMNS / 4, DOWN = THREADS / ACROSS;
 constexpr int ROWS = (KEY_DIM + DOWN - 1) / DOWN;
+// Whether the tiles of four columns a thread fit the head without a rest.
+constexpr bool FULL_ROWS = KEY_DIM % DOWN == 0, FULL_COLUMNS = VALUE_DIM % TILE_COLUMNS == 0;
 
 extern "C" __global__ void __launch_bounds__(BLOCK_WARPS * 32)
 NAMED(decoding_step)
 (float *out, float *state, const float *mixed, const float *a_log, const float *dt_bias, int columns, int key_heads,
  int value_heads, int decay_column, int beta_column, float strength, float scale) {
     constexpr int TILES = (VALUE_DIM + TILE_COLUMNS - 1) / TILE_COLUMNS;
-    __shared__ float keys[KEY_DIM], queries[KEY_DIM], factors[3];
+    __shared__ float keys[KEY_DIM], queries[KEY_DIM], factors[5];
     __shared__ float4 partial[BLOCK_WARPS][ACROSS][2];
     int warp = threadIdx.x >> 5, lane = lane_id(), across = threadIdx.x % ACROSS, down = threadIdx.x / ACROSS;
     int tile = blockIdx.x % TILES, row = blockIdx.x / TILES, head = row % value_heads, sequence = row / value_heads;
     int column = tile * TILE_COLUMNS + across * 4;
-    bool inside = column < VALUE_DIM;
+    bool inside = FULL_COLUMNS || column < VALUE_DIM;
     float *own = state + (i64)row * KEY_DIM * VALUE_DIM + column;
     float4 s[ROWS];
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         int key = i * DOWN + down;
-        s[i] = inside && key < KEY_DIM ? *(const float4 *)(own + (i64)key * VALUE_DIM) : make_float4(0, 0, 0, 0);
+        s[i] = inside && (FULL_ROWS || key < KEY_DIM) ? *(const float4 *)(own + (i64)key * VALUE_DIM) : make_float4(0, 0, 0, 0);
     }
     let_next_kernel_start();
     wait_for_kernel_before();
@@ -40,10 +42,7 @@ NAMED(decoding_step)
     const float *q = token + head / GROUPS * KEY_DIM, *k = q + key_heads * KEY_DIM;
     const float *v = token + 2 * key_heads * KEY_DIM + head * VALUE_DIM + column;
     float4 value = inside ? *(const float4 *)v : make_float4(0, 0, 0, 0);
-    float decay = 1, beta = 1;
-    if (HAS_DECAY) decay = expf(-expf(a_log[head]) * softplus(token[decay_column + head] + dt_bias[head]));
-    if (HAS_BETA) beta = strength * sigmoid(token[beta_column + head]);
-    // The first warp takes the squares and the product of q and k, the others fill shared memory.
+    // The first warp takes q and k, their squares and their product; the last thread, in another warp, the gates.
     if (warp == 0) {
         float qq = 0, kk = 0, kq = 0;
 #pragma unroll
@@ -58,6 +57,11 @@ NAMED(decoding_step)
             factors[0] = rq, factors[1] = rk, factors[2] = kq * rq * rk;
         }
     }
+    if (threadIdx.x == THREADS - 1) {
+        float rate = HAS_DECAY ? expf(a_log[head]) : 0.0f, step = HAS_DECAY ? token[decay_column + head] + dt_bias[head] : 0.0f;
+        factors[3] = HAS_DECAY ? expf(-rate * softplus(step)) : 1.0f;
+        factors[4] = HAS_BETA ? strength * sigmoid(token[beta_column + head]) : 1.0f;
+    }
     __syncthreads();
 
     // Sᵀk and Sᵀq, of k and q before their normalisation.
@@ -65,7 +69,7 @@ NAMED(decoding_step)
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         int key = i * DOWN + down;
-        float x = key < KEY_DIM ? keys[key] : 0.0f, y = key < KEY_DIM ? queries[key] : 0.0f;
+        float x = FULL_ROWS || key < KEY_DIM ? keys[key] : 0.0f, y = FULL_ROWS || key < KEY_DIM ? queries[key] : 0.0f;
         sk.x += s[i].x * x, sk.y += s[i].y * x, sk.z += s[i].z * x, sk.w += s[i].w * x;
         sq.x += s[i].x * y, sq.y += s[i].y * y, sq.z += s[i].z * y, sq.w += s[i].w * y;
     }
@@ -87,7 +91,8 @@ NAMED(decoding_step)
     }
 
     // u = β (v − α Sᵀk), without erasing β v;  o = s (α Sᵀq + u (k·q));  S ← α S + k uᵀ
-    float rq = factors[0], rk = factors[1], kq = factors[2], erased = ERASES ? decay * rk : 0.0f;
+    float rq = factors[0], rk = factors[1], kq = factors[2], decay = factors[3], beta = factors[4];
+    float erased = ERASES ? decay * rk : 0.0f;
     float4 u = make_float4(beta * (value.x - erased * sk.x), beta * (value.y - erased * sk.y),
                            beta * (value.z - erased * sk.z), beta * (value.w - erased * sk.w));
     if (down == 0 && inside)
@@ -97,7 +102,7 @@ NAMED(decoding_step)
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         int key = i * DOWN + down;
-        if (!inside || key >= KEY_DIM) continue;
+        if (!inside || (!FULL_ROWS && key >= KEY_DIM)) continue;
         float x = rk * keys[key];
         *(float4 *)(own + (i64)key * VALUE_DIM) =
             make_float4(decay * s[i].x + x * u.x, decay * s[i].y + x * u.y, decay * s[i].z + x * u.z,
