@@ -9,11 +9,11 @@ extension Tape {
     ) throws -> (stream: Variable, state: DecodingState<Variable>) {
         let (batch, width) = (stream.shape[0], stream.shape[1])
         let dtype = weights.output.value.dtype
-        let x = try inDType(stream, dtype)
-        let normed = reshape(try rmsNorm(x, weight: weights.norm, eps: options.eps), [batch, 1, width])
+        // The stream stays float32; what goes into products takes the dtype of the matrices.
+        let input = try inDType(rmsNorm(stream, weight: weights.norm, eps: options.eps), dtype)
+        let normed = reshape(input, [batch, 1, width])
         let present = weights.projections.compactMap { $0 }
-        let results = try linear(normed, present)
-        var rest = results[...]
+        var rest = try linear(normed, present)[...]
         let projected = weights.projections.map { $0 == nil ? nil : rest.popFirst() }
 
         var windows: [Variable] = []
@@ -41,11 +41,12 @@ extension Tape {
 
         let heads = try decodingOutput(rule.output, projected[3], weights.outputNorm, options)
         let mixerOutput = try linear(reshape(heads, [batch, options.valueWidth]), weights.output)
-        let (middle, mlpInput) = try addRMSNorm(mixerOutput, x, weight: weights.mlpNorm, eps: options.eps)
-        let hidden = try linear(mlpInput, [weights.gate, weights.up])
-        let added = try linear(swiGLU(hidden[0], hidden[1]), weights.down)
+        let (middle, mlpInput) = try addRMSNorm(
+            inDType(mixerOutput, .float32), stream, weight: weights.mlpNorm, eps: options.eps)
+        let hidden = try linear(inDType(mlpInput, dtype), [weights.gate, weights.up])
+        let added = try inDType(linear(swiGLU(hidden[0], hidden[1]), weights.down), .float32)
         let sum = Variable(try backend.sum(middle.value, added.value))
-        return (try inDType(sum, .float32), DecodingState(windows: windows, memory: rule.finalState))
+        return (sum, DecodingState(windows: windows, memory: rule.finalState))
     }
 
     private func decodingGates(
