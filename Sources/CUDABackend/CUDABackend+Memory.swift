@@ -10,7 +10,8 @@ extension CUDABackend {
         try activate()
         let result = driver.memoryAllocateAsync(&address, byteCount, stream)
         guard result == 0, let pointer = UnsafeMutableRawPointer(bitPattern: UInt(address)) else {
-            throw outOfMemory(byteCount, shape, dtype, result)
+            throw driver.outOfMemory(
+                byteCount, "a \(dtype.rawValue) tensor of shape \(shape)", device: deviceIndex, result)
         }
         let owner = self
         let storage = Storage(address: pointer, byteCount: byteCount, device: .cuda(deviceIndex)) { pointer, _ in
@@ -102,14 +103,20 @@ extension CUDABackend {
         try download(tensor, into: address)
         return Tensor(shape: tensor.shape, dtype: tensor.dtype, storage: storage)
     }
+}
 
-    private func outOfMemory(_ byteCount: Int, _ shape: Shape, _ dtype: DType, _ result: Int32) -> BackendError {
-        let mebibytes = { (bytes: Int) in "\(bytes >> 20) MiB" }
-        let known = (try? memory()).map { " (\(mebibytes($0.free)) of \(mebibytes($0.total)) free)" } ?? ""
+extension Driver {
+    /// Says how much was asked, what for, how much there is, and what lowers it.
+    func outOfMemory(_ byteCount: Int, _ purpose: String, device: Int, _ result: Result) -> BackendError {
+        var (free, total) = (0, 0)
+        let known = memoryGetInfo(&free, &total) == 0 ? " (\(Self.size(free)) of \(Self.size(total)) free)" : ""
         return BackendError(
-            "cuda:\(deviceIndex): no memory for \(mebibytes(byteCount)), a \(dtype.rawValue) tensor of shape \(shape)\(known): "
-                + "\(driver.explanation(result)); lower the batch size or the sequence length, or turn on recomputation"
-        )
+            "cuda:\(device): no memory for \(Self.size(byteCount)), \(purpose)\(known): \(explanation(result)); lower the batch "
+                + "(data.batch) or the length (data.length), or compute blocks twice (training.recompute)")
+    }
+
+    private static func size(_ byteCount: Int) -> String {
+        byteCount < 1 << 20 ? "\((byteCount + 1023) >> 10) KiB" : "\(byteCount >> 20) MiB"
     }
 }
 

@@ -46,15 +46,16 @@ final class MatMul: Sendable {
 
     /// C = alpha · op(A) op(B) + beta · C on `stream`.
     func run(
-        _ driver: Driver, _ stream: Driver.Handle, _ problem: Problem, a: UInt64, b: UInt64, c: UInt64, alpha: Float,
-        beta: Float
+        _ driver: Driver, _ stream: Driver.Handle, device: Int, _ problem: Problem, a: UInt64, b: UInt64, c: UInt64,
+        alpha: Float, beta: Float
     ) throws {
         let (handle, plan, workspace) = try contents.withLock { contents in
             if contents.handle == nil {
                 try check(functions.create(&contents.handle), "starting cuBLASLt")
-                try driver.check(
-                    driver.memoryAllocateAsync(&contents.workspace, Self.workspaceBytes, stream),
-                    "allocating the workspace of cuBLASLt")
+                let result = driver.memoryAllocateAsync(&contents.workspace, Self.workspaceBytes, stream)
+                guard result == 0 else {
+                    throw driver.outOfMemory(Self.workspaceBytes, "the workspace of cuBLASLt", device: device, result)
+                }
             }
             guard let handle = contents.handle else { throw BackendError("cuBLASLt gave no handle") }
             if let plan = contents.plans[problem] { return (handle, plan, contents.workspace) }
@@ -209,8 +210,9 @@ extension CUDABackend {
             flops: 2 * Double(m) * Double(n) * Double(k)
         ) {
             try matmul.run(
-                driver, stream, problem, a: a.deviceAddress, b: b.deviceAddress, c: c.deviceAddress, alpha: alpha,
-                beta: beta)
+                driver, stream, device: deviceIndex, problem, a: a.deviceAddress, b: b.deviceAddress,
+                c: c.deviceAddress,
+                alpha: alpha, beta: beta)
         }
     }
 }
