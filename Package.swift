@@ -52,6 +52,13 @@ let operations: [Operation] = [
             "GatedDeltaRule+Arguments.swift", "GatedDeltaRule+Backward.swift", "GatedDeltaRule+Step.swift",
             "GatedDeltaRule+Plan.swift",
         ]),
+    Operation(
+        name: "Decoding", kernel: false,
+        cuda: [
+            "chain.cuh", "product.cuh", "project.cu", "step.cu", "output.cu", "gate_up.cu", "down.cu", "head.cu",
+            "rows.cu",
+        ],
+        more: ["Decoding+Arguments.swift", "Decoding+Plan.swift"]),
 ]
 
 let sharedSwift = [

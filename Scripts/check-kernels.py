@@ -32,6 +32,7 @@ def jobs(quick):
     for bf16 in (1, 0):
         element = [f"-DELEMENT_BFLOAT16={bf16}"]
         per = 8 if bf16 else 4
+        yield from decoding_jobs(element, quick)
         for vector in (per, 1):
             v = element + [f"-DVECTOR={vector}"]
             for width, group in ((64, 4), (512, 32), (2048, 128 if bf16 else 256)):
@@ -79,6 +80,28 @@ def jobs(quick):
                             yield (f"GatedDeltaRule {K}/{V} x{groups} w{warps}",
                                    [f"GatedDeltaRule/{file}" for file in ("chunk.cuh", *files)],
                                    delta + [f"-DERASES={erases}"], (K, V, groups))
+
+
+def decoding_jobs(element, quick):
+    """One token of the 21 x 2048 model, and shapes that leave a portion of the weights incomplete."""
+    chain, D, H, K, V, F = "Decoding/chain.cuh", 2048, 6, 256, 512, 5632
+    for batch in (1, 8) if quick else (1, 2, 4, 8):
+        # Kernel, columns of the weights, units a round, switches.
+        for name, inputs, units, more in (
+                ("project", D, 9, ["-DTAPS=4", "-DACTIVATION=1"]), ("project", 264, 2, ["-DTAPS=0", "-DACTIVATION=2"]),
+                ("output", H * V, 2, [f"-DVALUE_DIM={V}", "-DHAS_NORM=1", "-DHAS_GATE=1"]),
+                ("output", 144, 2, ["-DVALUE_DIM=36", "-DHAS_NORM=0", "-DHAS_GATE=0"]),
+                ("gate_up", D, 11, []), ("down", F, 2, []), ("down", 296, 2, []), ("head", D, 11, [])):
+            yield f"Decoding batch {batch}", [chain, "Decoding/product.cuh", f"Decoding/{name}.cu"], element + [
+                f"-DINPUTS={inputs}", f"-DBATCH={batch}", "-DBLOCK_WARPS=8", "-DRING_PORTIONS=6",
+                f"-DUNITS={min(units, 64 // batch)}"] + more, None
+    for K, V, columns in ((256, 512, 16), (256, 512, 32), (200, 400, 32), (64, 64, 16)):
+        yield "Decoding step", [chain, "Decoding/step.cu"], element + [
+            f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}", "-DGROUPS=1", f"-DTILE_COLUMNS={columns}", "-DBLOCK_WARPS=4",
+            "-DHAS_DECAY=1", "-DHAS_BETA=1", "-DNORMALISES=1", "-DERASES=1"], None
+    for taps, table in ((4, "float"), (0, "bfloat16")):
+        yield "Decoding rows", [chain, "Decoding/rows.cu"], element + [
+            f"-DTAPS={taps}", "-DACTIVATION=1", "-DHAS_NORM=1", "-DHAS_GATE=1", f"-DTABLE={table}"], None
 
 
 def compile(job):

@@ -83,9 +83,11 @@ extension BenchTrain {
 extension BenchDecode {
     func runOnGPU() throws {
         let model = try BenchmarkModel(preset: preset)
-        guard case .cuda(let cuda) = try device.makeBackend(computeType: .bfloat16) else { return }
+        let backend = try device.makeBackend(computeType: .bfloat16, overlapsKernels: decoding.overlapKernels)
+        guard case .cuda(let cuda) = backend else { return }
         let results = try CUDADecodingBenchmark.run(
-            model.configuration, cuda: cuda, batches: batch, context: context, tokens: tokens)
+            model.configuration, cuda: cuda, batches: batch, context: context, tokens: tokens,
+            form: decoding.form)
         if unchecked {
             Terminal.note("the operations were not checked in this run")
         } else {
@@ -94,12 +96,13 @@ extension BenchDecode {
         if json { return try Terminal.json(results) }
         let rows = results.map { result in
             [
-                "\(result.batch)", Readable.fixed(result.milliseconds, 3),
+                "\(result.batch)", result.form, Readable.fixed(result.milliseconds, 3),
                 Readable.number(result.tokensPerSecond), Readable.fixed(Double(result.bytes) * 1e-9, 2),
-                Readable.fixed(100 * result.shareOfFloor, 0),
+                Readable.fixed(100 * result.shareOfFloor, 0), Readable.fixed(result.graphMilliseconds, 3),
             ]
         }
         try Terminal.write(
-            Terminal.table([["batch", "ms", "tokens/s", "GB", "% of the floor's rate"]] + rows))
+            Terminal.table(
+                [["batch", "kernels", "ms", "tokens/s", "GB", "% of the floor's rate", "ms, graphs alone"]] + rows))
     }
 }

@@ -152,6 +152,7 @@ struct BenchDecode: ParsableCommand {
         commandName: "decode", abstract: "Time generating one token after another, batch 1.")
 
     @OptionGroup var device: DeviceOptions
+    @OptionGroup var decoding: DecodingOptionGroup
 
     @Option(help: "Preset of the model.")
     var preset = "cpu-8m"

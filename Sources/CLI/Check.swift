@@ -17,6 +17,9 @@ struct Check: ParsableCommand {
     @Option(help: "Element type: float32 or bfloat16.")
     var dtype = "float32"
 
+    @Flag(help: "On a GPU: start kernels of a chain beside the one before them.")
+    var overlapKernels = false
+
     @Flag(help: "Print every tensor of every case, not only the worst of each case.")
     var all = false
 
@@ -53,7 +56,7 @@ struct Check: ParsableCommand {
 
     /// On the CPU with poisoned memory, so that reads of what nobody wrote show as NaN.
     private func makeBackend() throws -> Backend {
-        try device.makeBackend(allowsTF32: products.tf32, poison: true)
+        try device.makeBackend(allowsTF32: products.tf32, overlapsKernels: overlapKernels, poison: true)
     }
 
     private func line(_ row: CheckRow) -> String {

@@ -19,13 +19,37 @@ struct DeviceOptions: ParsableArguments {
     /// - Parameters:
     ///   - computeType: of activations on a GPU; the CPU computes in float32
     ///   - allowsTF32: round the operands of float32 matrix products on a GPU to TF32
+    ///   - overlapsKernels: launch a GPU's kernels beside the one before them where they can wait for it by themselves
     ///   - poison: fill the CPU's fresh memory with NaN, for checks
-    func makeBackend(computeType: DType = .float32, allowsTF32: Bool = false, poison: Bool = false) throws -> Backend {
+    func makeBackend(
+        computeType: DType = .float32, allowsTF32: Bool = false, overlapsKernels: Bool = false, poison: Bool = false
+    ) throws -> Backend {
         switch Device(device) ?? .cpu {
         case .cpu where allowsTF32: throw ValidationError("--tf32 is for a GPU; --device is \(device)")
         case .cpu: return .cpu(CPUBackend(threads: threads, matrixProducts: try .fromEnvironment(), poison: poison))
         case .cuda(let index):
-            return .cuda(try CUDABackend(deviceIndex: index, computeType: computeType, allowsTF32: allowsTF32))
+            return .cuda(
+                try CUDABackend(
+                    deviceIndex: index, computeType: computeType, allowsTF32: allowsTF32,
+                    overlapsKernels: overlapsKernels))
+        }
+    }
+}
+
+/// How a GPU computes one token of generation. Both switches are off by default: what they turn on is checked without a
+/// GPU only, and no time of it has been measured yet.
+struct DecodingOptionGroup: ParsableArguments {
+    @Option(help: "On a GPU: kernels of a token: operations, or fused (few a block; not yet run on a device).")
+    var decoding = "operations"
+
+    @Flag(help: "On a GPU: start fused kernels beside the one before them (not yet run on a device).")
+    var overlapKernels = false
+
+    var form: DecodingForm { DecodingForm(rawValue: decoding) ?? .operations }
+
+    func validate() throws {
+        if DecodingForm(rawValue: decoding) == nil {
+            throw ValidationError("--decoding \(decoding): expected operations or fused")
         }
     }
 }

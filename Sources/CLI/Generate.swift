@@ -9,6 +9,7 @@ struct Generate: ParsableCommand {
         discussion: "Text is printed as it is made. Memory does not grow with its length.")
 
     @OptionGroup var device: DeviceOptions
+    @OptionGroup var decoding: DecodingOptionGroup
 
     @Option(help: "Model folder: config.json, model.safetensors and the tokenizer's file.")
     var model: String
@@ -44,7 +45,7 @@ struct Generate: ParsableCommand {
     var noEcho = false
 
     func run() throws {
-        let backend = try device.makeBackend()
+        let backend = try device.makeBackend(overlapsKernels: decoding.overlapKernels)
         let tokenizer = try textTokenizer(of: self.model)
         let model = try ModelFolder.load(model, backend: backend)
         let options = SamplingOptions(
@@ -52,7 +53,7 @@ struct Generate: ParsableCommand {
             seed: seed)
         let start = ContinuousClock.now
         if !noEcho { try Terminal.write(prompt) }
-        let count = try TextGenerator(model: model, tokenizer: tokenizer).generate(
+        let count = try TextGenerator(model: model, tokenizer: tokenizer, form: decoding.form).generate(
             prompt, options: options, limit: maxTokens, stops: stop
         ) { piece in
             try Terminal.write(piece)

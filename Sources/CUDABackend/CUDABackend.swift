@@ -15,6 +15,9 @@ public final class CUDABackend: @unchecked Sendable {
     /// What activations are computed in where parameters are float32: `.float32` or `.bfloat16`.
     public let computeType: DType
 
+    /// Whether kernels that can wait for the one before them by themselves are launched beside it.
+    public let overlapsKernels: Bool
+
     let driver: Driver
     let compiler: Compiler
     let matmul: MatMul
@@ -35,10 +38,13 @@ public final class CUDABackend: @unchecked Sendable {
     ///   - deviceIndex: position among the GPUs this process sees
     ///   - computeType: `.bfloat16` to train with float32 master weights and bfloat16 activations
     ///   - allowsTF32: trade accuracy of float32 matrix products for speed
+    ///   - overlapsKernels: launch kernels of a chain beside the one before them, on compute capability 9.0 and up with
+    ///     a driver for CUDA 12.4 or newer
     ///   - kernelCache: folder for compiled kernels; the user's cache folder when nil
     /// - Throws: `BackendError` saying what is missing and how to get it.
     public init(
-        deviceIndex: Int = 0, computeType: DType = .float32, allowsTF32: Bool = false, kernelCache: String? = nil
+        deviceIndex: Int = 0, computeType: DType = .float32, allowsTF32: Bool = false, overlapsKernels: Bool = false,
+        kernelCache: String? = nil
     ) throws {
         driver = try Driver()
         description = try DeviceDescription(driver, index: deviceIndex)
@@ -51,6 +57,7 @@ public final class CUDABackend: @unchecked Sendable {
         self.deviceIndex = deviceIndex
         self.allowsTF32 = allowsTF32
         self.computeType = computeType
+        self.overlapsKernels = overlapsKernels
         var handle: Driver.Handle?
         try driver.check(driver.primaryContextRetain(&handle, Int32(deviceIndex)), "opening cuda:\(deviceIndex)")
         context = try require(handle, "context")

@@ -53,6 +53,14 @@ struct Driver: @unchecked Sendable {
             Handle, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Handle?,
             UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutablePointer<UnsafeMutableRawPointer?>?
         ) -> Result
+    /// Takes a `LaunchConfiguration`; nil for drivers whose graphs cannot hold what it may ask for (before CUDA 12.4).
+    let launchKernelWithAttributes:
+        (
+            @convention(c) (
+                UnsafeRawPointer, Handle, UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
+                UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+            ) -> Result
+        )?
 
     /// Opens the driver and initialises it.
     /// - Throws: `BackendError` when there is no driver, it is too old, or it sees no device.
@@ -101,6 +109,9 @@ struct Driver: @unchecked Sendable {
         moduleGetFunction = try library.function("cuModuleGetFunction")
         functionSetAttribute = try library.function("cuFuncSetAttribute")
         launchKernel = try library.function("cuLaunchKernel")
+        var version: Int32 = 0
+        _ = driverGetVersion(&version)
+        launchKernelWithAttributes = version >= 12040 ? try library.function("cuLaunchKernelEx") : nil
         try check(initialize(0), "starting the driver")
     }
 
@@ -128,6 +139,28 @@ struct Driver: @unchecked Sendable {
     }
 }
 
+/// `CUlaunchConfig`: field by field as the driver lays it out.
+struct LaunchConfiguration {
+    var grid: (UInt32, UInt32, UInt32)
+    var threads: (UInt32, UInt32, UInt32)
+    var sharedBytes: UInt32
+    var stream: Driver.Handle?
+    var attributes: UnsafeMutablePointer<LaunchAttribute>?
+    var attributeCount: UInt32
+}
+
+/// `CUlaunchAttribute`: a number, and 64 bytes of value of which one integer is used.
+struct LaunchAttribute {
+    var identifier: Int32
+    var padding: Int32 = 0
+    var value: Int32
+    var unused: Int32 = 0
+    var rest: (Int64, Int64, Int64, Int64, Int64, Int64, Int64) = (0, 0, 0, 0, 0, 0, 0)
+
+    /// The kernel may start before the one before it in the stream has ended; it waits for it by itself.
+    static var startsEarly: LaunchAttribute { LaunchAttribute(identifier: 6, value: 1) }
+}
+
 /// Driver numbers of the attributes that are read or set.
 enum DriverAttribute {
     static let multiprocessorCount: Int32 = 16
@@ -136,6 +169,7 @@ enum DriverAttribute {
     static let computeCapabilityMinor: Int32 = 76
     static let sharedMemoryPerBlockOptIn: Int32 = 97
     static let functionMaxDynamicSharedMemory: Int32 = 8
+    static let functionSharedMemoryCarveout: Int32 = 9
     static let poolReleaseThreshold: Int32 = 4
     static let poolReservedMemoryHigh: Int32 = 6
     static let poolUsedMemoryHigh: Int32 = 8

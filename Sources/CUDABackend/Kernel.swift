@@ -97,9 +97,12 @@ extension CUDABackend {
     ///   - grid: number of blocks along x, y and z
     ///   - threads: threads a block
     ///   - shared: bytes of dynamic shared memory a block
+    ///   - startsEarly: the kernel may start while the kernel before it in the stream still runs, and waits for its end
+    ///     by itself (`griddepcontrol.wait`), in every thread; ignored unless the backend overlaps kernels
     /// - Throws: `BackendError` naming kernel, grid and device.
     package func launch(
-        _ kernel: Kernel, grid: (Int, Int, Int), threads: Int, shared: Int = 0, _ arguments: [KernelArgument]
+        _ kernel: Kernel, grid: (Int, Int, Int), threads: Int, shared: Int = 0, startsEarly: Bool = false,
+        _ arguments: [KernelArgument]
     ) throws {
         if grid.0 == 0 || grid.1 == 0 || grid.2 == 0 || isRehearsing { return }
         try activate()
@@ -113,6 +116,15 @@ extension CUDABackend {
         try timed(kernel.name, bytes: arguments.reduce(0) { $0 + $1.byteCount }) {
             let result = values.withUnsafeMutableBytes { bytes in
                 var pointers = arguments.indices.map { index in bytes.baseAddress.map { $0 + index * 8 } }
+                if startsEarly, canStartEarly, let launch = driver.launchKernelWithAttributes {
+                    var attribute = LaunchAttribute.startsEarly
+                    return withUnsafeMutablePointer(to: &attribute) { attribute in
+                        var configuration = LaunchConfiguration(
+                            grid: (UInt32(grid.0), UInt32(grid.1), UInt32(grid.2)), threads: (UInt32(threads), 1, 1),
+                            sharedBytes: UInt32(shared), stream: stream, attributes: attribute, attributeCount: 1)
+                        return launch(&configuration, kernel.function, &pointers, nil)
+                    }
+                }
                 return driver.launchKernel(
                     kernel.function, UInt32(grid.0), UInt32(grid.1), UInt32(grid.2), UInt32(threads), 1, 1,
                     UInt32(shared), stream, &pointers, nil)
@@ -122,6 +134,20 @@ extension CUDABackend {
                 "launching \(kernel.name) on cuda:\(deviceIndex) with grid \(grid), \(threads) threads, \(shared) shared bytes"
             )
         }
+    }
+
+    /// Whether kernels can be launched beside the one before them. A profile takes the time of each alone.
+    private var canStartEarly: Bool {
+        overlapsKernels && description.computeCapability >= (9, 0) && profile == nil
+    }
+
+    /// Gives a kernel's multiprocessors all the shared memory they can have. Kernels that shall run side by side ask for
+    /// the same: the division between shared memory and cache does not change while a multiprocessor is busy.
+    package func preferSharedMemory(_ kernel: Kernel) throws {
+        if isRehearsing { return }
+        try driver.check(
+            driver.functionSetAttribute(kernel.function, DriverAttribute.functionSharedMemoryCarveout, 100),
+            "setting up \(kernel.name) on cuda:\(deviceIndex)")
     }
 
     /// Puts a kernel of `blocks` blocks on the stream.

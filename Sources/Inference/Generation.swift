@@ -16,6 +16,7 @@ public struct Generation: AsyncSequence {
     private let options: SamplingOptions
     private let limit: Int
     private let stopTokens: Set<Int32>
+    private let form: DecodingForm
 
     /// A generation.
     /// - Parameters:
@@ -24,10 +25,11 @@ public struct Generation: AsyncSequence {
     ///   - options: how tokens are drawn
     ///   - limit: at most this many tokens
     ///   - stopTokens: end before one of these
+    ///   - form: which kernels a GPU takes for a token
     /// - Throws: `InferenceError` for an empty prompt, a token outside the vocabulary or an option out of range.
     public init(
         model: LanguageModel, prompt: [Int32], options: SamplingOptions = SamplingOptions(), limit: Int,
-        stopTokens: Set<Int32> = []
+        stopTokens: Set<Int32> = [], form: DecodingForm = .operations
     ) throws {
         guard !prompt.isEmpty else {
             throw InferenceError("the prompt has no tokens; give at least one character")
@@ -42,6 +44,7 @@ public struct Generation: AsyncSequence {
         self.options = options
         self.limit = limit
         self.stopTokens = stopTokens
+        self.form = form
     }
 
     /// Starts from the prompt.
@@ -85,7 +88,7 @@ public struct Generation: AsyncSequence {
             } else {
                 logits = try Self.advance(model, pending, &state)
                 if case .cuda(let cuda) = model.backend, let state {
-                    step = try DecodingStep(model, on: cuda, state: state)
+                    step = try DecodingStep(model, on: cuda, state: state, form: generation.form)
                 }
             }
             guard let token = try sampler?.sample(logits, seen: seen), !generation.stopTokens.contains(token) else {

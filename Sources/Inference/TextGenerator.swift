@@ -5,11 +5,14 @@ import GDNTokenizers
 public struct TextGenerator {
     private let model: LanguageModel
     private let tokenizer: any Tokenizer
+    private let form: DecodingForm
 
     /// A generator of texts.
-    public init(model: LanguageModel, tokenizer: any Tokenizer) {
+    /// - Parameter form: which kernels a GPU takes for a token
+    public init(model: LanguageModel, tokenizer: any Tokenizer, form: DecodingForm = .operations) {
         self.model = model
         self.tokenizer = tokenizer
+        self.form = form
     }
 
     /// Continues a prompt, handing out text as soon as it is certain: never half a character, never a part of a stop
@@ -30,8 +33,8 @@ public struct TextGenerator {
         var stopTokens: Set<Int32> = []
         if let end = tokenizer.endOfDocument { stopTokens.insert(end) }
         let generation = try Generation(
-            model: model, prompt: tokenizer.encodePrompt(prompt), options: options, limit: limit, stopTokens: stopTokens
-        )
+            model: model, prompt: tokenizer.encodePrompt(prompt), options: options, limit: limit,
+            stopTokens: stopTokens, form: form)
         var iterator = generation.makeAsyncIterator()
         var decoder = StreamingDecoder(tokenizer, continuing: !prompt.isEmpty)
         var scanner = StopScanner(stops)

@@ -42,4 +42,9 @@ final class Block {
         let hidden = try tape.linear(mlpInput, [gate, up])
         return (middle, try tape.linear(tape.swiGLU(hidden[0], hidden[1]), down))
     }
+
+    /// The weights as a step of one token takes them.
+    var decodingWeights: DecodingWeights<Variable> {
+        mixer.decodingWeights(norm: mixerNorm, mlpNorm: mlpNorm, gate: gate, up: up, down: down)
+    }
 }

@@ -16,6 +16,9 @@ final class GatedDeltaNetMixer {
         var memory: Tensor
         /// Whether one token's step writes to these tensors instead of replacing them: for recorded steps.
         var isUpdatedInPlace = false
+
+        /// The tensors, for a step that writes to them.
+        var decodingState: DecodingState<Tensor> { DecodingState(windows: convolutions, memory: memory) }
     }
 
     private let configuration: ModelConfiguration
@@ -147,6 +150,42 @@ final class GatedDeltaNetMixer {
         case (nil, let gateInput?): return try tape.swiGLU(tape.reshape(gateInput, o.shape), o)
         case (nil, nil): return o
         }
+    }
+
+    /// Shapes and switches as a step of one token takes them.
+    static func decodingOptions(_ configuration: ModelConfiguration) -> DecodingOptions {
+        let activation: Activation =
+            switch configuration.keyActivation {
+            case .silu: .silu
+            case .relu: .relu
+            case .elu: .onePlusELU
+            }
+        let normalisation: GDNOps.KeyNormalisation =
+            switch configuration.keyNormalisation {
+            case .l2: .l2
+            case .l1: .l1
+            case .softmax: .softmax
+            case .none: .none
+            }
+        return DecodingOptions(
+            heads: configuration.heads, valueHeads: configuration.resolvedValueHeads, keyDim: configuration.headDim,
+            valueDim: configuration.valueDim,
+            taps: configuration.useShortConvolution ? configuration.convolutionSize : 0, keyActivation: activation,
+            keyNormalisation: normalisation, hasGate: configuration.useGate, hasDecay: configuration.useDecay,
+            hasBeta: configuration.useBeta, hasOutputNorm: configuration.useOutputNorm,
+            allowsNegativeEigenvalues: configuration.allowNegativeEigenvalues, erases: configuration.useDeltaRule,
+            eps: Float(configuration.normEps))
+    }
+
+    /// The mixer's part of a block's weights.
+    func decodingWeights(norm: Variable, mlpNorm: Variable, gate mlpGate: Variable, up: Variable, down: Variable)
+        -> DecodingWeights<Variable>
+    {
+        var rates: (logRate: Variable, timeStepBias: Variable)?
+        if let logRate, let timeStepBias { rates = (logRate, timeStepBias) }
+        return DecodingWeights(
+            norm: norm, projections: [query, key, value, gate, decay, beta], filters: convolutions, decay: rates,
+            outputNorm: outputNorm, output: output, mlpNorm: mlpNorm, gate: mlpGate, up: up, down: down)
     }
 
     /// A state of zeros for `batch` sequences.

@@ -33,9 +33,8 @@ public final class LanguageModel {
     /// All trainable tensors under their checkpoint names, in the order of the checkpoint.
     public let parameters: [Parameter]
 
-    private let embeddings, finalNorm: Parameter
-    private let head: Parameter
-    private let blocks: [Block]
+    let embeddings, finalNorm, head: Parameter
+    let blocks: [Block]
 
     /// A model with fresh weights.
     /// - Parameters:

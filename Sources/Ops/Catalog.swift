@@ -15,6 +15,7 @@ package enum OperationCatalog {
         GradientClippingCases.all,
         GatesCases.all,
         GatedDeltaRuleCases.all,
+        DecodingCases.all,
     ].flatMap { $0 }
 
     /// Names of all operations, in order, each once.

@@ -34,6 +34,17 @@ struct CUDAKernels {
         try cuda.launch(kernel, grid: (grid.0, grid.1, 1), threads: threads, shared: shared, arguments)
     }
 
+    /// Launches kernel `name` of a chain (`Decoding/chain.cuh`).
+    /// - Parameter startsEarly: beside the kernel before it; false for the first of a chain
+    func launchChained(
+        _ name: String, blocks: Int, threads: Int, shared: Int = 0, startsEarly: Bool, _ arguments: [KernelArgument]
+    ) throws {
+        let kernel = try cuda.kernel(source, name + suffix, defines)
+        try cuda.preferSharedMemory(kernel)
+        try cuda.launch(
+            kernel, grid: (blocks, 1, 1), threads: threads, shared: shared, startsEarly: startsEarly, arguments)
+    }
+
     /// Launches kernel `name` on blocks in one dimension.
     func launch(_ name: String, blocks: Int, threads: Int, shared: Int = 0, _ arguments: [KernelArgument]) throws {
         try launch(name, grid: (blocks, 1), threads: threads, shared: shared, arguments)

@@ -193,6 +193,7 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
     return SUCCESS;
 }
 int cuFuncSetAttribute(Kernel *kernel, int attribute, int value) {
+    if (attribute == 9) return value >= -1 && value <= 100 ? SUCCESS : INVALID_VALUE; // preferred shared memory
     if (attribute != 8 || value < 0 || (size_t)value > SHARED_LIMIT) return INVALID_VALUE;
     return kernel->shared_limit = value, SUCCESS;
 }

@@ -60,6 +60,33 @@ static const char delta_gradients[] = {
 static const char delta_step[] = {
 #embed "../GatedDeltaRule/step.cu"
     , 0};
+static const char decoding_chain[] = {
+#embed "../Decoding/chain.cuh"
+    , 0};
+static const char decoding_product[] = {
+#embed "../Decoding/product.cuh"
+    , 0};
+static const char decoding_project[] = {
+#embed "../Decoding/project.cu"
+    , 0};
+static const char decoding_step[] = {
+#embed "../Decoding/step.cu"
+    , 0};
+static const char decoding_output[] = {
+#embed "../Decoding/output.cu"
+    , 0};
+static const char decoding_gate_up[] = {
+#embed "../Decoding/gate_up.cu"
+    , 0};
+static const char decoding_down[] = {
+#embed "../Decoding/down.cu"
+    , 0};
+static const char decoding_head[] = {
+#embed "../Decoding/head.cu"
+    , 0};
+static const char decoding_rows[] = {
+#embed "../Decoding/rows.cu"
+    , 0};
 
 static const struct {
     const char *path, *text;
@@ -83,6 +110,15 @@ static const struct {
     {"GatedDeltaRule/segments.cu", delta_segments},
     {"GatedDeltaRule/gradients.cu", delta_gradients},
     {"GatedDeltaRule/step.cu", delta_step},
+    {"Decoding/chain.cuh", decoding_chain},
+    {"Decoding/product.cuh", decoding_product},
+    {"Decoding/project.cu", decoding_project},
+    {"Decoding/step.cu", decoding_step},
+    {"Decoding/output.cu", decoding_output},
+    {"Decoding/gate_up.cu", decoding_gate_up},
+    {"Decoding/down.cu", decoding_down},
+    {"Decoding/head.cu", decoding_head},
+    {"Decoding/rows.cu", decoding_rows},
 };
 
 const char *gdn_kernel_text(const char *path) {

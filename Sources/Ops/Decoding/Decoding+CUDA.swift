@@ -1,0 +1,292 @@
+import GDNAutograd
+import GDNCUDABackend
+import GDNTensor
+
+private func source(_ name: String) -> KernelSource {
+    kernelSource("decoding_\(name)", "Decoding/chain.cuh", "Decoding/product.cuh", "Decoding/\(name).cu")
+}
+private let projectSource = source("project")
+private let outputSource = source("output")
+private let gateUpSource = source("gate_up")
+private let downSource = source("down")
+private let headSource = source("head")
+private let stepSource = kernelSource("decoding_step", "Decoding/chain.cuh", "Decoding/step.cu")
+private let rowsSource = kernelSource("decoding_rows", "Decoding/chain.cuh", "Decoding/rows.cu")
+
+/// The fused kernels of one token for a batch of sequences, and the memory between them. No allocation, so a token can be
+/// recorded as a graph.
+///
+/// Up to `streamedLimit` sequences a block is five kernels that read every weight once (`product.cuh`); above that a
+/// library computes the products and smaller kernels stand between them. The residual stream is float32.
+package final class DecodingChain {
+    /// A block's weights as the kernels read them.
+    package struct Block {
+        var norm: Tensor
+        var projections: [Tensor?]
+        /// q, k, v, gate, a, b one below the other, where a library multiplies.
+        var packed: Tensor?
+        var filters: [Tensor]
+        var logRate: Tensor?
+        var timeStepBias: Tensor?
+        var outputNorm: Tensor?
+        var output, mlpNorm, gate, up, down: Tensor
+    }
+
+    private let cuda: CUDABackend
+    private let options: DecodingOptions
+    private let batch, width, mlpWidth: Int
+    private let dtype: DType
+    /// Floats from one sequence's projections to the next one's.
+    private let stride: Int
+    private let columns: [Int]
+    /// nil: products by the library.
+    private let streamed: Streamed?
+    private let wide: Wide?
+    private let step: DecodingStepPlan
+    /// The residual stream, [B, D].
+    package let stream: Tensor
+    private let mixed, o, hidden: Tensor
+    /// Whether a kernel of the chain has been launched: the first one waits for everything before it.
+    private var hasStarted = false
+
+    /// Most sequences whose products are streamed.
+    private static let streamedLimit = 8
+
+    private struct Streamed {
+        var project, output, gateUp, down: StreamedProductPlan
+    }
+    private struct Wide {
+        var normed, heads, gate, up: Tensor
+    }
+
+    /// A chain for blocks of a shape; nil where the kernels do not fit it.
+    package init?(
+        _ cuda: CUDABackend, _ options: DecodingOptions, batch: Int, width: Int, mlpWidth: Int, dtype: DType
+    ) throws {
+        let valueWidth = options.valueWidth
+        guard options.keyNormalisation == .l2 || options.keyNormalisation == .none,
+            options.keyActivation != .none, options.taps <= 8, options.keyDim <= 512, options.valueDim % 4 == 0,
+            options.keyWidth % 2 == 0, [width, mlpWidth, valueWidth].allSatisfy({ $0 % 8 == 0 })
+        else { return nil }
+        (self.cuda, self.options, self.batch, self.width, self.mlpWidth, self.dtype) =
+            (cuda, options, batch, width, mlpWidth, dtype)
+        let rows = options.projectionRows
+        columns = rows.indices.map { rows[..<$0].reduce(0, +) }
+        stride = (rows.reduce(0, +) + 15) / 16 * 16
+        step = DecodingStepPlan(options, batch: batch)
+        func plan(_ inputs: Int, _ units: Int) -> StreamedProductPlan? {
+            StreamedProductPlan(
+                inputs: inputs, units: units, batch: batch, dtype: dtype,
+                multiprocessors: cuda.description.multiprocessors,
+                sharedLimit: cuda.description.sharedBytesPerBlock)
+        }
+        let units = rows.reduce(0) { $0 + ($1 + 7) / 8 }
+        if batch <= Self.streamedLimit, let project = plan(width, units),
+            let output = plan(valueWidth, (width + 7) / 8), let gateUp = plan(width, (mlpWidth + 3) / 4),
+            let down = plan(mlpWidth, (width + 7) / 8)
+        {
+            streamed = Streamed(project: project, output: output, gateUp: gateUp, down: down)
+            wide = nil
+        } else {
+            streamed = nil
+            wide = Wide(
+                normed: try cuda.empty([batch, width], dtype), heads: try cuda.empty([batch, valueWidth], dtype),
+                gate: try cuda.empty([batch, mlpWidth], dtype), up: try cuda.empty([batch, mlpWidth], dtype))
+        }
+        stream = try cuda.empty([batch, width])
+        mixed = try cuda.empty([batch, stride])
+        o = try cuda.empty([batch, valueWidth])
+        hidden = try cuda.empty([batch, mlpWidth], dtype)
+    }
+
+    /// A block's weights, converted and laid out where the kernels need it.
+    package func block(_ weights: DecodingWeights<Variable>) throws -> Block {
+        func number(_ variable: Variable?) throws -> Tensor? {
+            try variable.map { try cuda.convert($0.value, to: .float32) }
+        }
+        func float(_ variable: Variable) throws -> Tensor { try cuda.convert(variable.value, to: .float32) }
+        let projections = try weights.projections.map { try $0?.operand(cuda, dtype) }
+        var packed: Tensor?
+        if wide != nil {
+            let rows = try cuda.zeros([stride, width], dtype)
+            for (matrix, column) in zip(projections, columns) {
+                if let matrix { try cuda.copy(matrix, into: rows.slice(column..<column + matrix.shape[0])) }
+            }
+            packed = rows
+        }
+        return Block(
+            norm: try float(weights.norm), projections: packed == nil ? projections : [], packed: packed,
+            filters: try weights.filters.map(float), logRate: try number(weights.decay?.logRate),
+            timeStepBias: try number(weights.decay?.timeStepBias), outputNorm: try number(weights.outputNorm),
+            output: try weights.output.operand(cuda, dtype), mlpNorm: try float(weights.mlpNorm),
+            gate: try weights.gate.operand(cuda, dtype), up: try weights.up.operand(cuda, dtype),
+            down: try weights.down.operand(cuda, dtype))
+    }
+
+    /// A matrix as the kernels read it.
+    package func matrix(_ weight: Variable) throws -> Tensor { try weight.operand(cuda, dtype) }
+
+    /// Begins a token: the next kernel waits for everything before it.
+    package func begin() { hasStarted = false }
+
+    /// The stream becomes the embeddings of tokens [B, 1].
+    package func embed(_ tokens: Tensor, table: Variable) throws {
+        let values = table.value
+        try launchRows(
+            "embed", blocks: batch,
+            [
+                .tensor(stream), .tensor(tokens), .tensor(values), .int(values.shape[0]), .int(width),
+            ], table: values.dtype)
+    }
+
+    /// A block, which adds to the stream and replaces the state in its tensors.
+    package func run(_ block: Block, _ state: DecodingState<Tensor>) throws {
+        let gate = mixed.reshaped([mixed.count]).slice(columns[3]..<mixed.count)
+        let eps = KernelArgument.float(options.eps)
+        let windows = state.windows.map { KernelArgument.tensor($0) } + block.filters.map { .tensor($0) }
+        let convolution = windows.isEmpty ? Array(repeating: KernelArgument.optional(nil), count: 6) : windows
+        if let streamed {
+            let rows = options.projectionRows
+            try launch(
+                projectSource, "project", streamed.project,
+                [("TAPS", "\(options.taps)"), ("ACTIVATION", options.keyActivation.cudaCode)],
+                [.tensor(mixed), .tensor(stream), .tensor(block.norm), eps]
+                    + block.projections.map { .optional($0) } + rows.map { .int($0) } + [.int(stride)] + convolution)
+        } else if let wide, let packed = block.packed {
+            try launchRows(
+                "normalise", blocks: batch,
+                [.tensor(wide.normed), .tensor(stream), .tensor(block.norm), eps, .int(width)])
+            try multiply(mixed, wide.normed, packed)
+            let channels = 2 * options.keyWidth + options.valueWidth
+            try launchRows(
+                "convolve", blocks: (batch * channels + 255) / 256,
+                [.tensor(mixed)] + convolution
+                    + [.int(batch), .int(stride), .int(options.keyWidth), .int(options.valueWidth)])
+        }
+
+        let kernels = try CUDAKernels(cuda, stepSource, dtype, step.defines)
+        try launchChained(
+            kernels, "step", blocks: step.blocks, threads: DecodingStepPlan.threads,
+            [
+                .tensor(o), .tensor(state.memory), .tensor(mixed), .optional(block.logRate),
+                .optional(block.timeStepBias), .int(stride), .int(options.heads), .int(options.valueHeads),
+                .int(columns[4]), .int(columns[5]), .float(options.allowsNegativeEigenvalues ? 2 : 1),
+                .float(1 / Float(options.keyDim).squareRoot()),
+            ])
+
+        let norms: KernelDefines = [
+            ("HAS_NORM", options.hasOutputNorm ? "1" : "0"), ("HAS_GATE", options.hasGate ? "1" : "0"),
+        ]
+        let heads: [KernelArgument] = [.tensor(o), .tensor(gate), .int(stride), .optional(block.outputNorm), eps]
+        if let streamed {
+            try launch(
+                outputSource, "output", streamed.output, norms + [("VALUE_DIM", "\(options.valueDim)")],
+                [.tensor(stream)] + heads + [.tensor(block.output), .int(width)])
+            try launch(
+                gateUpSource, "gate_up", streamed.gateUp, [],
+                [
+                    .tensor(hidden), .tensor(stream), .tensor(block.mlpNorm), eps, .tensor(block.gate),
+                    .tensor(block.up), .int(mlpWidth),
+                ])
+            try launch(
+                downSource, "down", streamed.down, [],
+                [.tensor(stream), .tensor(hidden), .tensor(block.down), .int(width)])
+        } else if let wide {
+            try launchRows(
+                "heads", blocks: (batch * options.valueHeads + 7) / 8,
+                [.tensor(wide.heads)] + heads + [.int(batch), .int(options.valueHeads), .int(options.valueDim)])
+            try multiply(stream, wide.heads, block.output, adding: true)
+            try launchRows(
+                "normalise", blocks: batch,
+                [.tensor(wide.normed), .tensor(stream), .tensor(block.mlpNorm), eps, .int(width)])
+            try multiply(wide.gate, wide.normed, block.gate)
+            try multiply(wide.up, wide.normed, block.up)
+            try launchRows(
+                "swiglu", blocks: loopBlocks(hidden.count / 8),
+                [.tensor(hidden), .tensor(wide.gate), .tensor(wide.up), .long(hidden.count)])
+            try multiply(stream, hidden, block.down, adding: true)
+        }
+    }
+
+    /// Logits [B, W], float32, from the stream.
+    package func head(_ logits: Tensor, norm: Tensor, weight: Tensor, eps: Float) throws {
+        let count = weight.shape[0]
+        let plan = StreamedProductPlan(
+            inputs: width, units: (count + 7) / 8, batch: batch, dtype: dtype,
+            multiprocessors: cuda.description.multiprocessors, sharedLimit: cuda.description.sharedBytesPerBlock)
+        if let wide {
+            try launchRows(
+                "normalise", blocks: batch,
+                [.tensor(wide.normed), .tensor(stream), .tensor(norm), .float(eps), .int(width)])
+            try multiply(logits, wide.normed, weight)
+        } else if let plan {
+            try launch(
+                headSource, "head", plan, [],
+                [.tensor(logits), .tensor(stream), .tensor(norm), .float(eps), .tensor(weight), .int(count)])
+        }
+    }
+
+    /// y = x Wᵀ, or y += x Wᵀ.
+    private func multiply(_ y: Tensor, _ x: Tensor, _ weight: Tensor, adding: Bool = false) throws {
+        try cuda.matmul(
+            y, x, weight, transposeB: true, m: batch, n: weight.shape[0], k: weight.shape[1], beta: adding ? 1 : 0)
+        hasStarted = true
+    }
+
+    private func launch(
+        _ source: KernelSource, _ name: String, _ plan: StreamedProductPlan, _ defines: KernelDefines,
+        _ arguments: [KernelArgument]
+    ) throws {
+        let kernels = try CUDAKernels(cuda, source, dtype, plan.defines + defines)
+        try launchChained(
+            kernels, name, blocks: plan.blocks, threads: StreamedProductPlan.threads, shared: plan.shared, arguments)
+    }
+
+    private func launchRows(_ name: String, blocks: Int, _ arguments: [KernelArgument], table: DType = .float32) throws
+    {
+        let defines: KernelDefines = [
+            ("TAPS", "\(options.taps)"), ("ACTIVATION", options.keyActivation.cudaCode),
+            ("HAS_NORM", options.hasOutputNorm ? "1" : "0"), ("HAS_GATE", options.hasGate ? "1" : "0"),
+            ("TABLE", table == .bfloat16 ? "bfloat16" : "float"),
+        ]
+        try launchChained(
+            CUDAKernels(cuda, rowsSource, dtype, defines), name, blocks: blocks, threads: 256, arguments)
+    }
+
+    private func launchChained(
+        _ kernels: CUDAKernels, _ name: String, blocks: Int, threads: Int, shared: Int = 0,
+        _ arguments: [KernelArgument]
+    ) throws {
+        try kernels.launchChained(
+            "decoding_\(name)", blocks: blocks, threads: threads, shared: shared, startsEarly: hasStarted, arguments)
+        hasStarted = true
+    }
+}
+
+extension Tape {
+    /// The step by the fused kernels, on copies; nil where they do not fit.
+    func decodingStepCUDA(
+        _ cuda: CUDABackend, _ stream: Variable, _ weights: DecodingWeights<Variable>,
+        _ state: DecodingState<Variable>, _ options: DecodingOptions
+    ) throws -> (stream: Variable, state: DecodingState<Variable>)? {
+        guard
+            let chain = try DecodingChain(
+                cuda, options, batch: stream.shape[0], width: stream.shape[1], mlpWidth: weights.gate.shape[0],
+                dtype: weights.output.value.dtype)
+        else { return nil }
+        func copy(_ variable: Variable) throws -> Tensor {
+            let result = try cuda.empty(variable.shape)
+            try cuda.copy(variable.value, into: result)
+            return result
+        }
+        try cuda.copy(stream.value, into: chain.stream)
+        let result = DecodingState(windows: try state.windows.map(copy), memory: try copy(state.memory))
+        let block = try chain.block(weights)
+        chain.begin()
+        try chain.run(block, result)
+        return (
+            Variable(chain.stream),
+            DecodingState(windows: result.windows.map { Variable($0) }, memory: Variable(result.memory))
+        )
+    }
+}
