@@ -209,6 +209,9 @@ import Testing
         let (status, message) = try outcome(["generate", "--model", model, "--prompt", "a"])
         #expect(status == 1)
         #expect(message.contains("was trained on the recall task: it has no tokenizer"))
+        // Such an option was once noticed after the prompt had been printed, with status 1.
+        let (misused, advice) = try outcome(["generate", "--model", model, "--prompt", "a", "--top-p", "1.5"])
+        #expect(misused == 2 && advice.contains("top-p is 1.5; it must be above 0 and at most 1"))
         let train = ["train", folder.path("recipe.yaml"), "--run.name", "b"]
         let (refused, reason) = try outcome(train, library: "onednnn")
         #expect(refused == 1)
