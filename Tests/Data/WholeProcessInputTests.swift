@@ -26,6 +26,15 @@ import Testing
         #endif
     }
 
+    /// Whether a sanitizer is part of this process: they keep several bytes for each one that is used.
+    private static var isSanitized: Bool {
+        #if os(Linux)
+            ["__asan_init", "__tsan_init"].contains { dlsym(nil, $0) != nil }
+        #else
+            false
+        #endif
+    }
+
     /// A line of a gigabyte is left out, a text of a gigabyte is cut.
     @Test func aDocumentOfAGigabyteTakesLittleMemory() async {
         await #expect(processExitsWith: .success) {
@@ -41,7 +50,7 @@ import Testing
             #expect(found.malformed == 1 && found.records == 3 && found.findings.first?.line == 2)
             // A line is held up to 256 MiB.
             let line = try Self.peak() - before
-            #expect(line < 320 << 20, "\(line) bytes")
+            #expect(line < 320 << 20 || Self.isSanitized, "\(line) bytes")
 
             let folder = TemporaryFolder()
             let text = try folder.write("a.txt.zst", TemporaryFolder.read(lines))
@@ -52,7 +61,7 @@ import Testing
             }.report
             #expect(bytes > 1 << 30 && longest == 1 << 24 && report.records == 1 && report.cut == 1)
             #expect(report.documents == 65 && report.findings.count == 1)
-            #expect(try Self.peak() - before == line, "a text takes less than a line")
+            #expect(try Self.peak() - before == line || Self.isSanitized, "a text takes less than a line")
         }
     }
 

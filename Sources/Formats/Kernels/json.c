@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-enum { block = 32 };
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 // Values of hexadecimal digits plus one; 0 for other bytes.
 static const uint8_t digits[256] = {
@@ -19,19 +21,68 @@ static inline uint32_t unit(const uint8_t *p) {
     return ((a << 12) + (b << 8) + (c << 4) + d) - 0x1111;
 }
 
+static inline int is_special(uint8_t byte) { return byte == '"' || byte == '\\' || byte < 0x20; }
+
+// A step of several bytes at a time: how many of those at `text` come before the first quote, backslash or control character.
+#if defined(__SSE2__)
+enum { step = 16 };
+typedef __m128i bytes_of_step;
+
+static inline bytes_of_step load(const uint8_t *text) { return _mm_loadu_si128((const __m128i *)text); }
+static inline void store(uint8_t *to, bytes_of_step bytes) { _mm_storeu_si128((__m128i *)to, bytes); }
+static inline size_t plain_bytes(bytes_of_step bytes) {
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, slash)));
+    return (size_t)__builtin_ctz(found | 1u << step);
+}
+#else
+enum { step = 8 };
+typedef uint64_t bytes_of_step;
+
+static inline bytes_of_step load(const uint8_t *text) {
+    bytes_of_step bytes;
+    memcpy(&bytes, text, step);
+    return bytes;
+}
+static inline void store(uint8_t *to, bytes_of_step bytes) { memcpy(to, &bytes, step); }
+static inline size_t plain_bytes(bytes_of_step bytes) {
+    const uint8_t *text = (const uint8_t *)&bytes;
+    size_t index = 0;
+    while (index < step && !is_special(text[index])) index++;
+    return index;
+}
+#endif
+
 // Number of bytes before the first quote, backslash or control character; `count` when there is none.
 static inline size_t plain_prefix(const uint8_t *text, size_t count) {
     size_t index = 0;
-    while (index + block <= count) {
-        uint8_t special = 0;
-        for (int i = 0; i < block; i++) {
-            uint8_t byte = text[index + i];
-            special |= (uint8_t)(byte == '"') | (uint8_t)(byte == '\\') | (uint8_t)(byte < 0x20);
-        }
-        if (special) break;
-        index += block;
+    while (count - index >= step) {
+        size_t plain = plain_bytes(load(text + index));
+        index += plain;
+        if (plain < step) return index;
     }
-    while (index < count && text[index] != '"' && text[index] != '\\' && text[index] >= 0x20) index++;
+    while (index < count && !is_special(text[index])) index++;
+    return index;
+}
+
+// The same, and moves these bytes down to `to`, which is before `text` or equal. Their number is returned.
+static inline size_t move_plain_prefix(uint8_t *to, const uint8_t *text, size_t count) {
+    size_t index = 0, gap = (size_t)(text - to);
+    if (gap == 0) return plain_prefix(text, count);
+    while (count - index >= step) {
+        bytes_of_step bytes = load(text + index);
+        size_t plain = plain_bytes(bytes);
+        // A whole step may be stored while it reaches over bytes that were loaded already, and no others.
+        if (plain == step || gap >= step) {
+            store(to + index, bytes);
+        } else {
+            for (size_t i = 0; i < plain; i++) to[index + i] = text[index + i];
+        }
+        index += plain;
+        if (plain < step) return index;
+    }
+    for (; index < count && !is_special(text[index]); index++) to[index] = text[index];
     return index;
 }
 
@@ -86,8 +137,7 @@ static inline size_t write_utf8(uint8_t *to, uint32_t character) {
 size_t gdn_json_unescape(uint8_t *text, size_t count) {
     size_t from = 0, to = 0;
     while (from < count) {
-        size_t run = plain_prefix(text + from, count - from);
-        if (from > to) memmove(text + to, text + from, run);
+        size_t run = move_plain_prefix(text + to, text + from, count - from);
         from += run;
         to += run;
         while (from < count && text[from] == '\\') {
