@@ -21,8 +21,8 @@ final class PreparationPipeline: Sendable {
         case end(DocumentReader.UnitResult)
     }
 
-    /// Bytes of text between reading and writing.
-    private static let textBound = 64 << 20
+    /// Bytes of text between reading and writing: some chunks a thread, 64 MiB at least.
+    private let textBound: Int
     /// Units begun before the head is over.
     private static let unitBound = 256
     /// More readers would only hold more buffers: one reads several times as fast as a thread tokenises.
@@ -81,6 +81,7 @@ final class PreparationPipeline: Sendable {
     private let threadCount: Int
     private let skipped: (unit: Int, documents: Int)
     private let threads: Guarded<[WorkerThread]>
+    private let sources: SourceDigests
 
     /// A pipeline that begins at a document of a unit. Call `start`, then `next` until all units are over.
     /// - Parameters:
@@ -92,8 +93,10 @@ final class PreparationPipeline: Sendable {
     ) {
         self.chunkBytes = chunkBytes
         threadCount = threads
+        textBound = max(64 << 20, 8 * threads * chunkBytes)
         self.plan = plan
         self.reader = reader
+        sources = SourceDigests(reader)
         self.encoder = encoder
         self.side = side
         skipped = (unit, documents)
@@ -184,6 +187,7 @@ final class PreparationPipeline: Sendable {
     }
 
     private func read(_ unit: Int) throws {
+        if plan.units[unit].part != nil { try sources.begin(plan.units[unit].path) }
         var chunk = TextChunk()
         var number = 0
         var toSkip = unit == skipped.unit ? skipped.documents : 0
@@ -207,9 +211,7 @@ final class PreparationPipeline: Sendable {
                 plan.units[unit].path, "has fewer documents than were read before",
                 advice: "the file changed: begin again with --restart")
         }
-        if result.source == nil, plan.units[unit].isFirst {
-            result.source = try reader.source(of: plan.units[unit].path)
-        }
+        if result.source == nil, plan.isLast(unit) { result.source = try sources.take(plan.units[unit].path) }
         let ended = (number, result)
         state.change(waking: .one(Waiter.caller)) { $0.ended[unit] = ended }
     }
@@ -224,7 +226,7 @@ final class PreparationPipeline: Sendable {
                 if !isHandedOver {
                     let head = state.bytes[state.head] ?? 0
                     let present = place.unit == state.head ? head : state.allBytes - head
-                    if present + size <= Self.textBound / 2 || place.unit == state.head && head == 0 {
+                    if present + size <= textBound / 2 || place.unit == state.head && head == 0 {
                         isHandedOver = true
                         state.bytes[place.unit, default: 0] += size
                         state.allBytes += size

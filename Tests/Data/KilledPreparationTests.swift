@@ -125,12 +125,12 @@ import Testing
         let paths = try inputs()
         #expect(try run(prepare(paths, "whole")).status == 0)
         var (status, remarks, out) = (Int32(0), "", "")
-        // On a busy machine the process may be done before this one has seen its journal.
+        // On a busy machine the process may be done before this one has seen its output.
         for attempt in 0..<20 where status == 0 {
             out = "out-\(attempt)"
             let pipe = Pipe()
             let process = try start(prepare(paths, out, ["--threads", "1"]), output: pipe)
-            while process.isRunning, access(folder.path("\(out)/preparation-journal.json"), F_OK) != 0 { usleep(200) }
+            while process.isRunning, written(out) < 200_000 { usleep(200) }
             kill(process.processIdentifier, number)
             remarks = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
             process.waitUntilExit()

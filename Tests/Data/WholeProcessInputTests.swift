@@ -29,7 +29,7 @@ import Testing
     /// Whether a sanitizer is part of this process: they keep several bytes for each one that is used.
     private static var isSanitized: Bool {
         #if os(Linux)
-            ["__asan_init", "__tsan_init"].contains { dlsym(nil, $0) != nil }
+            ["__asan_init", "__tsan_init"].contains { (name: String) in dlsym(nil, name) != nil }
         #else
             false
         #endif

@@ -28,6 +28,9 @@ size_t gdn_json_unescape(uint8_t *text, size_t count);
 /// Number of newlines.
 size_t gdn_count_newlines(const uint8_t *text, size_t count);
 
+/// Tells the system to begin bringing `count` bytes of a file to the disk, and does not wait.
+void gdn_begin_writing(int file, int64_t offset, int64_t count);
+
 /// Decodes a raw Snappy block (not the framing format) that gives exactly `size` bytes.
 /// Returns NULL, or which rule the block breaks; reads and writes nothing outside the two ranges.
 const char *gdn_snappy_decode(const uint8_t *block, size_t count, uint8_t *output, size_t size);
