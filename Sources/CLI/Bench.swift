@@ -8,8 +8,8 @@ import GatedDeltaNet
 /// `gdn bench`: speed on this machine.
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure speed: operations, training steps, decoding.",
-        subcommands: [BenchOps.self, BenchTrain.self, BenchDecode.self, BenchLength.self])
+        abstract: "Measure speed: operations, training steps, decoding, data.",
+        subcommands: [BenchOps.self, BenchTrain.self, BenchDecode.self, BenchLength.self, BenchData.self])
 }
 
 /// `gdn bench ops`: every operation's largest cases.

@@ -49,13 +49,13 @@ import Testing
         return process.terminationStatus
     }
 
-    private func waitForStep(_ step: Int, in run: String) throws {
-        for _ in 0..<3000 {
+    /// Waits until a run has done a step or is over, as long as that takes on a busy machine.
+    private func wait(for process: Process, toReach step: Int, in run: String) {
+        while process.isRunning {
             let found = (try? MetricsLog.read(folder.path("runs/\(run)/metrics.jsonl")))?.records.map(\.step).max() ?? 0
             if found >= step { return }
             usleep(2000)
         }
-        Issue.record("the run did not reach step \(step)")
     }
 
     private func result(_ run: String) -> [Data?] {
@@ -65,38 +65,54 @@ import Testing
     @Test(arguments: [SIGINT, SIGTERM])
     func aSignalEndsTheRunWithACheckpointAndStatus130(number: Int32) throws {
         #expect(try status(train(["--run.name", "straight"])) == 0)
-        let process = try train()
-        try waitForStep(7, in: "a")
-        kill(process.processIdentifier, number)
-        #expect(status(process) == 130)
-        let store = CheckpointStore(folder: folder.path("runs/a"))
+        var (ended, name) = (Int32(0), "")
+        // On a busy machine the run may be over before this process has seen its steps.
+        for attempt in 0..<20 where ended == 0 {
+            name = "stopped-\(attempt)"
+            let process = try train(["--run.name", name])
+            wait(for: process, toReach: 7, in: name)
+            kill(process.processIdentifier, number)
+            ended = status(process)
+        }
+        #expect(ended == 130)
+        let store = CheckpointStore(folder: folder.path("runs/\(name)"))
         let step = try #require(try store.latestSound()?.step)
         #expect(step >= 7 && step < 60)
-        #expect(try status(train(["--resume", "auto"])) == 0)
-        #expect(result("a") == result("straight"))
-        #expect(!result("a").contains(nil))
+        #expect(try status(train(["--run.name", name, "--resume", "auto"])) == 0)
+        #expect(result(name) == result("straight"))
+        #expect(!result(name).contains(nil))
     }
 
     /// Killed again and again, at whatever moment that happens to be, the run ends with the bytes of one never killed.
+    ///
+    /// The moments are steps and a little more, not times: how long a step takes depends on what else the machine does.
     @Test func aRunKilledAgainAndAgainEndsTheSame() throws {
         #expect(try status(train(["--run.name", "straight"])) == 0)
-        var kills = 0
-        for attempt in 0..<200 {
-            let process = try train(["--resume", "auto"])
-            let deadline = Date().addingTimeInterval(
-                0.55 + 0.013 * Double(attempt * 7 % 40) + 0.02 * Double(attempt))
-            while process.isRunning && Date() < deadline { usleep(1000) }
-            if process.isRunning {
-                kill(process.processIdentifier, SIGKILL)
-                kills += 1
+        var (kills, name) = (0, "")
+        for round in 0..<20 where kills < 3 {
+            name = "killed-\(round)"
+            for attempt in 0..<12 {
+                let process = try train(["--run.name", name, "--resume", "auto"])
+                wait(for: process, toReach: 1 + attempt * 5, in: name)
+                usleep(UInt32(attempt * 7 % 10) * 1300)
+                if process.isRunning {
+                    kill(process.processIdentifier, SIGKILL)
+                    kills += 1
+                }
                 process.waitUntilExit()
-            } else if process.terminationStatus == 0 {
-                break
+                if process.terminationReason == .exit {
+                    #expect(process.terminationStatus == 0)
+                    break
+                }
             }
+            // A run that is over is not gone on with.
+            if result(name) != result("straight") {
+                #expect(try status(train(["--run.name", name, "--resume", "auto"])) == 0)
+            }
+            #expect(result(name) == result("straight"))
+            #expect(!result(name).contains(nil))
         }
-        #expect(kills > 0)
-        #expect(result("a") == result("straight"))
-        #expect(!result("a").contains(nil))
+        #expect(kills >= 3)
     }
 
     @Test func theExitStatusSaysWhatHappened() throws {
@@ -193,7 +209,7 @@ import Testing
         let (read, said) = (Pipe(), Pipe())
         let arguments = ["train", folder.path("recipe.yaml"), "--training.steps", "100000"]
         let training = try start(arguments, output: read, error: said)
-        try waitForStep(2, in: "a")
+        wait(for: training, toReach: 2, in: "a")
         try read.fileHandleForReading.close()
         let note = said.fileHandleForReading.readDataToEndOfFile()
         #expect(status(training) == 141)
@@ -223,7 +239,7 @@ import Testing
 
     @Test func aSecondProcessIsRefused() throws {
         let first = try train(["--training.steps", "100000"])
-        try waitForStep(1, in: "a")
+        wait(for: first, toReach: 1, in: "a")
         let pipe = Pipe()
         let second = try start(["train", folder.path("recipe.yaml"), "--resume", "auto"], output: pipe)
         let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
