@@ -49,10 +49,15 @@ def jobs(quick):
             for activation in range(4):
                 yield "Activation", ["Activation/kernel.cu"], v + [f"-DACTIVATION={activation}"], None
             for taps in (1, 2, 3, 4, 8):
-                w = element + [f"-DVECTOR={4 if vector > 1 else 1}"]
+                w = element + [f"-DVECTOR={4 if vector > 1 and (bf16 or taps <= 4) else 1}"]
                 if bf16 and vector > 1 and taps <= 4:
                     w = w + ["-DFORWARD_VECTOR=8"]
-                yield "ShortConvolution", ["ShortConvolution/kernel.cu"], w + [f"-DTAPS={taps}", "-DACTIVATION=1"], None
+                for bias in (0, 1):
+                    lean = bf16 and taps <= 4 and not bias
+                    blocks = (5 if lean else 4, 2 if taps > 4 else 5 if lean else 4)
+                    yield ("ShortConvolution", ["ShortConvolution/kernel.cu"],
+                           w + [f"-DTAPS={taps}", "-DACTIVATION=1", f"-DBIAS={bias}",
+                                f"-DFORWARD_BLOCKS={blocks[0]}", f"-DBACKWARD_BLOCKS={blocks[1]}"], None)
             if not bf16:
                 yield "AdamW", ["AdamW/kernel.cu"], v + ["-DCHUNK=16384"], None
                 yield "GradientClipping", ["GradientClipping/kernel.cu"], v + ["-DCHUNK=65536"], None
@@ -61,15 +66,15 @@ def jobs(quick):
             yield "Embedding", ["Embedding/kernel.cu"], element + [f"-DTABLE={other}"], None
             yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}"], None
             yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}", "-DWORDS=32000"], None
-        shapes = [(64, 64), (96, 192), (128, 128), (128, 256), (192, 384), (200, 400), (256, 512)]
+        shapes = [(64, 64), (96, 192), (128, 128), (128, 256), (192, 384), (200, 400), (256, 512), (512, 512)]
         if not bf16:
-            shapes = [(64, 64), (128, 128), (256, 512)]
+            shapes = [(64, 64), (128, 128), (256, 512), (512, 512)]
         for K, V in [(128, 128)] if quick else shapes:
             for groups in (1, 2) if bf16 and K <= 128 else (1,):
                 for warps in (4, 8) if bf16 and 64 < V and K <= 128 else (4,):
                     delta = element + [
                         f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}", f"-DGROUPS={groups}", f"-DVALUE_WARPS={warps}",
-                        f"-DSTAGES={2 if bf16 else 1}"]
+                        f"-DSTAGES={2 if bf16 and K <= 256 else 1}", f"-DONE_KEY_TILE={int(K > 256 and not bf16)}"]
                     for erases in (1, 0) if K <= 128 else (1,):
                         for files in ("prepare.cu",), ("scan.cuh", "scan.cu"), ("scan.cuh", "segments.cu"), ("gradients.cu",), ("step.cu",):
                             yield (f"GatedDeltaRule {K}/{V} x{groups} w{warps}",

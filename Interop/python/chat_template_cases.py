@@ -299,6 +299,8 @@ d is mapping
 l is sequence
 d is sequence
 s is sequence
+missing is sequence
+missing.a is sequence
 s is iterable
 1 is iterable
 none is none
@@ -522,6 +524,9 @@ none|default('x', true)
 '%*d' % (5, 42)
 '{:d}'.format('a')
 '{}'.format()
+'{.a}'.format({'a':1})
+'{[a]}'.format({'a':1})
+'{0.a}'.format({'a':1})
 '{} {0}'.format(1)
 '{a.b[0]}'.format(a={'b':[7]})
 '{:10.3f}|{:<10}|{:>10}'.format(3.14159, 1, 'x')

@@ -3,18 +3,22 @@
     python -m venv /tmp/venv && /tmp/venv/bin/pip install sentencepiece tokenizers
     /tmp/venv/bin/python Interop/python/compare_sentencepiece.py --gdn .build/release/gdn --model M.model --text FILE ...
     /tmp/venv/bin/python Interop/python/compare_sentencepiece.py --gdn .build/release/gdn --train 8000 --text FILE ...
+    /tmp/venv/bin/python Interop/python/compare_sentencepiece.py --gdn .build/release/gdn --speed M.model --text FILE
 
 With --model: each file is cut into documents of up to 4 KB, which also are damaged in places; ids and decoded texts must
 be those of `sentencepiece`. With --train: merges learnt for each pattern must be those of `tokenizers`, and a trained
-`.model` must give the same ids here and in `sentencepiece`. Ends with status 1 when anything differs.
+`.model` must give the same ids here and in `sentencepiece`. With --speed: MB/s of both on the lines of the first file.
+Ends with status 1 when anything differs.
 """
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import sentencepiece
@@ -107,14 +111,35 @@ def compare_training(gdn, size, paths):
     return wrong
 
 
+def speed(gdn, model, path):
+    """MB/s of both, the best of three, taking turns."""
+    data = Path(path).read_bytes()
+    lines = data.decode("utf-8", "replace").split("\n")
+    processor = sentencepiece.SentencePieceProcessor(model_file=model)
+    for threads in [1, os.cpu_count()]:
+        own, other = [], []
+        for _ in range(3):
+            run = subprocess.run(
+                [gdn, "tokenizer", "encode", "--tokenizer", model, "--threads", str(threads), "--binary", "--speed",
+                 "--output", "/dev/null", "--format", "lines", path], check=True, capture_output=True)
+            own.append(float(run.stderr.split()[-2]))
+            start = time.perf_counter()
+            processor.encode(lines, num_threads=threads)
+            other.append(len(data) / 1e6 / (time.perf_counter() - start))
+        print(f"speed {model} {threads} threads: gdn {max(own):.1f} MB/s, sentencepiece {max(other):.2f} MB/s", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--gdn", required=True)
     parser.add_argument("--model")
     parser.add_argument("--train", type=int)
+    parser.add_argument("--speed", metavar="M.model")
     parser.add_argument("--text", nargs="+", required=True)
     options = parser.parse_args()
     wrong = 0
+    if options.speed:
+        return speed(options.gdn, options.speed, options.text[0])
     if options.model:
         wrong += compare_model(options.gdn, options.model, options.text)
     if options.train:

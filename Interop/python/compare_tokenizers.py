@@ -149,7 +149,49 @@ def add_tokens(tokenizer):
     return tokenizer
 
 
+def of_pieces(texts, size):
+    """In the manner of Llama-2 and Mistral: characters, bytes where those are unknown, U+2581 for spaces, nothing cut."""
+    space = "\u2581"
+    trained = Tokenizer(models.BPE(unk_token="<unk>"))
+    trained.normalizer = normalizers.Replace(" ", space)
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    trained.train_from_iterator((line for text in texts for line in text.split("\n")), trainers.BpeTrainer(
+        vocab_size=size - 259, special_tokens=["<unk>"], limit_alphabet=size // 5, show_progress=False))
+    learnt = json.loads(trained.to_str())["model"]
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces += [piece for piece in sorted(learnt["vocab"], key=learnt["vocab"].get) if piece not in pieces]
+    model = models.BPE({piece: token for token, piece in enumerate(pieces)}, [tuple(merge) for merge in learnt["merges"]],
+                       unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(space), normalizers.Replace(" ", space)])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(space, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in ["<unk>", "<s>", "</s>"]])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return tokenizer
+
+
+def write_pieces(texts):
+    """The fixtures of CharacterPiecesTests: a small tokenizer, and texts with what the package makes of them."""
+    folder = ROOT / "Tests/Fixtures/sentencepiece"
+    tokenizer = of_pieces(texts, 900)
+    tokenizer.save(str(folder / "pieces.json"), pretty=False)
+    cases = ["", " ", "  a", "Hello world", "<s>a</s> b", "a <s>", "\u2581a \u2581", "\n\n a\tb", "<0x41>", "漢字😀é\u0301"]
+    cases += [made_up(3000)[: rng.randrange(1, 60)] for _ in range(300)]
+    cases += [text[start : start + 80] for text in texts[:40] for start in [0, 1000]]
+    rows = []
+    for text in cases:
+        tokenizer.encode_special_tokens = False
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        tokenizer.encode_special_tokens = True
+        plain = tokenizer.encode(text, add_special_tokens=False).ids
+        rows.append({"text": text, "ids": ids, "plain": plain, "decoded": tokenizer.decode(plain)})
+    (folder / "pieces_cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def trained(pattern, texts, size):
+    if pattern == "pieces":
+        return of_pieces(texts, size)
     tokenizer = finish(Tokenizer(models.BPE(ignore_merges=pattern == "llama3")), pattern)
     trainer = trainers.BpeTrainer(
         vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
@@ -243,10 +285,14 @@ def main():
     parser.add_argument("--megabytes", type=float, default=60)
     parser.add_argument("--vocabulary", type=int, default=32000)
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--speed", metavar="TOKENIZER.json", help="only compare speed, on the lines of the first --text")
+    parser.add_argument("--write-pieces", action="store_true", help="only write the fixtures of CharacterPiecesTests")
     parser.add_argument("--child", nargs=2)
     arguments = parser.parse_args()
     if arguments.child:
         return child(*arguments.child)
+    if arguments.speed:
+        return speed(arguments, arguments.speed, arguments.text[0])
     arguments.work.mkdir(parents=True, exist_ok=True)
     data = documents(arguments.text, arguments.megabytes)
     files = []
@@ -254,6 +300,8 @@ def main():
         files.append(str(arguments.work / f"{index:04}.txt"))
         Path(files[-1]).write_bytes(text)
     texts = [text.decode(errors="replace") for text in data]
+    if arguments.write_pieces:
+        return write_pieces(texts)
     short = [made_up(3000)[: rng.randrange(1, 40)] or "x" for _ in range(20000)]
     (arguments.work / "short.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in short))
     print(f"{len(data)} documents, {sum(map(len, data)) / 1e6:.1f} MB; {len(short)} short texts")
@@ -264,7 +312,7 @@ def main():
         path = ROOT / f"Tests/Fixtures/golden/tokenizers/{name}.json"
         if wanted(name):
             wrong += compare_json(arguments, name, Tokenizer.from_file(str(path)), path, files, texts, short)
-    for name in ["gpt2", *PATTERNS, "digits", "prefix"]:
+    for name in ["gpt2", *PATTERNS, "digits", "prefix", "pieces"]:
         path = arguments.work / f"{name}.json"
         if wanted(name):
             if not path.exists():

@@ -54,28 +54,35 @@ class Kernels:
         bf16 = dtype == torch.bfloat16
         self.size = 2 if bf16 else 4
         self.pad = 16 // self.size
-        self.key_tile = (K + 15) // 16 * 16
+        splits = 2 if K > 256 else 1  # warps that share a state
+        part = -(-K // (16 * splits)) * 16
+        self.key_tile = part * splits
+        keys = 1 if splits > 1 and not bf16 else 2  # tiles of keys at a time
         wide = bf16 and V > 64 and K <= 128 and units * ((V + 127) // 128) * 2 > BLOCKS
         self.warps = warps or (8 if wide else 4)
-        self.stages, self.gradient_stages = stages or (2 if bf16 else 1), 2 if bf16 else 1
+        self.stages = stages or (2 if bf16 and K <= 256 else 1)
+        self.gradient_stages = 2 if bf16 else 1
         self.suffix = "_bfloat16" if bf16 else "_float32"
         self.modules = {}
         self.options = (
             "--std=c++17", "-default-device", f"-DELEMENT_BFLOAT16={int(bf16)}", f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}",
-            f"-DGROUPS={groups}", f"-DERASES={int(erases)}")
+            f"-DGROUPS={groups}", f"-DERASES={int(erases)}",
+            f"-DONE_KEY_TILE={int(keys == 1)}")
         pitch = self.key_tile + self.pad
-        values = 16 * self.warps + self.pad
-        chunk = C + self.pad
-        self.scan_bytes = self.stages * ((2 * C * pitch + C * values + 2 * C * chunk) * self.size + 5 * C * 4)
+        self.value_tile, self.segment_tile = 16 * self.warps // splits, 16 * segment_warps // splits
+        values, chunk = self.value_tile + self.pad, C + self.pad
+        spare = (self.pad * self.size if keys == 1 else 0) + 4 * (self.warps * 1024 if splits > 1 else self.pad)
+        self.scan_bytes = self.stages * ((keys * C * pitch + C * values + 2 * C * chunk) * self.size + spare + 5 * C * 4)
         self.state_bytes = self.stages * ((C * pitch + C * values) * self.size + 5 * C * 4)
-        values = 16 * segment_warps + self.pad
-        self.segment_bytes = self.stages * ((C * pitch + C * values + C * chunk + 2 * self.pad) * self.size + 5 * C * 4)
-        self.segment_tiles = -(-V // (16 * segment_warps)) + -(-K // (16 * segment_warps))
-        self.prepare_bytes = max(2 * C * pitch * self.size, (2 * C + C) * (C + 4) * (4 if bf16 else 8))
+        self.segment_bytes = self.stages * (
+            (C * pitch + C * (self.segment_tile + self.pad) + C * chunk + 2 * self.pad) * self.size
+            + 4 * (segment_warps * 1024 if splits > 1 else self.pad) + 5 * C * 4)
+        self.segment_tiles = -(-V // self.segment_tile) + -(-K // self.segment_tile)
+        self.prepare_bytes = max(2 * C * (part + self.pad) * self.size, (2 * C + C) * (C + 4) * (4 if bf16 else 8))
         tiles = (self.key_tile + 127) // 128
         tile = (self.key_tile // 16 + tiles - 1) // tiles * 16
         self.key_tiles = tiles
-        self.value_tiles = (V + 16 * self.warps - 1) // (16 * self.warps)
+        self.value_tiles = -(-V // self.value_tile)
         stage = (3 * C * chunk + 2 * 64 * (tile + self.pad)) * self.size
         self.gradient_bytes = self.gradient_stages * (2 * C * (tile + self.pad) * self.size + stage) + (5 * C + 8 * C + 4) * 4
 
@@ -256,7 +263,7 @@ CASES = [
     case(3, 64, 1, 1, 64, 64, decay="strong"), case(1, 65, 2, 4, 128, 128, beta=2),
     case(2, 257, 1, 1, 128, 128, decay="none"), case(1, 200, 1, 2, 96, 192), case(1, 130, 1, 1, 200, 400),
     case(1, 257, 1, 1, 256, 512), case(1, 130, 1, 1, 192, 384, decay="strong"), case(1, 100, 1, 2, 128, 256),
-    case(1, 300, 2, 2, 128, 128, bounds=[0, 5, 5, 69, 197, 300]), case(1, 70, 2, 2, 24, 40), case(1, 70, 1, 3, 5, 7),
+    case(1, 300, 2, 2, 128, 128, bounds=[0, 5, 5, 69, 197, 300]), case(1, 70, 2, 2, 24, 40), case(1, 70, 1, 3, 5, 7), case(1, 100, 1, 1, 512, 512), case(1, 130, 1, 2, 300, 40),
     case(2, 130, 1, 2, 128, 128, erases=False), case(1, 200, 2, 2, 64, 64, erases=False, decay="strong"),
     # Long ones, divided into segments; weak writes and no decay, so that what is before a segment matters in it.
     case(1, 4400, 1, 1, 128, 128, decay="none", beta=0.03), case(1, 2100, 1, 1, 256, 512, decay="none", beta=0.1),

@@ -1,7 +1,9 @@
-"""Times of the bandwidth-bound CUDA kernels at the training shape, against bytes / measured copy bandwidth.
+"""The bandwidth-bound CUDA kernels: checks against float64, then times at the training shape against bytes / copy bandwidth.
 
 Works from the kernel sources alone. Bytes: each input read once, each output written once (partial sums not counted).
-usage: python rows_cuda.py SOURCES/Ops
+usage: python rows_cuda.py SOURCES/Ops [--variants]
+       --variants: also every setting of the sources' own macros (tiles, stages, blocks a multiprocessor), each checked
+A kernel that fails its check is not timed, and the exit status is 1.
 """
 import os
 import struct
@@ -12,9 +14,15 @@ import torch
 from triton.testing import do_bench
 
 OPS = sys.argv[1]
-ROWS, D, F, C = 32768, 2048, 5632, 3072
+VARIANTS = "--variants" in sys.argv
+ROWS, D, F = 32768, 2048, 5632
 bf16 = torch.bfloat16
-median = lambda fn: do_bench(fn, warmup=30, rep=100, return_mode="median")
+f32, i64, i32 = cupy.float32, cupy.int64, cupy.int32
+MULTIPROCESSORS = torch.cuda.get_device_properties(0).multi_processor_count
+median = lambda fn: do_bench(fn, warmup=20, rep=60, return_mode="median")
+new = lambda *shape, dtype=bf16: torch.randn(*shape, device="cuda", dtype=torch.float32).to(dtype)
+poisoned = lambda *shape, dtype=bf16: torch.full(shape, float("nan"), device="cuda", dtype=dtype)
+failures = 0
 
 
 def module(folder, **defines):
@@ -25,6 +33,8 @@ def module(folder, **defines):
 
 def launcher(kernels, name, grid, threads, *arguments, shared=0):
     kernel = kernels.get_function(name)
+    if shared > 48 << 10:
+        kernel.max_dynamic_shared_size_bytes = shared
     values = tuple(cupy.uint64(a.data_ptr()) if torch.is_tensor(a) else cupy.uint64(0) if a is None else a
                    for a in arguments)
 
@@ -32,6 +42,17 @@ def launcher(kernels, name, grid, threads, *arguments, shared=0):
         with cupy.cuda.Stream.from_external(torch.cuda.current_stream()):
             kernel(grid, (threads,), values, shared_mem=shared)
     return run
+
+
+def agrees(name, pairs, budget):
+    """Whether every result is within its budget, ‖difference‖ / ‖reference‖; NaN never is."""
+    global failures
+    worst = max((float((a.double() - b).norm() / b.norm()) for a, b in pairs), key=lambda e: e if e == e else 1e9)
+    if worst <= budget:
+        return True
+    failures += 1
+    print(f"{name:36} WRONG: error {worst:.1e}, budget {budget:.1e}", flush=True)
+    return False
 
 
 def rows_defines(width):
@@ -42,11 +63,10 @@ def rows_defines(width):
     return dict(ELEMENT_BFLOAT16=1, WIDTH=width, GROUP=group, BLOCK_THREADS=threads), threads, threads // group
 
 
-x = torch.randn(1 << 29, device="cuda", dtype=bf16)
-y = torch.empty_like(x)
-rate = 4 * x.numel() / median(lambda: y.copy_(x)) / 1e9
-print(f"copy {rate:.2f} TB/s")
-del x, y
+def measure_copy():
+    x = torch.randn(1 << 29, device="cuda", dtype=bf16)
+    y = torch.empty_like(x)
+    return 4 * x.numel() / median(lambda: y.copy_(x)) / 1e9
 
 
 def report(name, byte_count, run):
@@ -55,81 +75,201 @@ def report(name, byte_count, run):
     print(f"{name:36} {byte_count / 1e6:8.0f} MB  {ms:.4f} ms  {ms / floor:.2f} x its bytes", flush=True)
 
 
-new = lambda *shape, dtype=bf16: torch.randn(*shape, device="cuda", dtype=torch.float32).to(dtype)
-f32, i64, i32 = cupy.float32, cupy.int64, cupy.int32
+# --- Short convolution --------------------------------------------------------------------------------------------
 
-defines, threads, per_block = rows_defines(D)
-m = module("RMSNorm", **defines)
-a, b, c, d, w = new(ROWS, D), new(ROWS, D), new(ROWS, D), new(ROWS, D), new(D, dtype=torch.float32)
-inverse = torch.rand(ROWS, device="cuda") + 0.5
-partial = torch.empty(1056, D, device="cuda")
-size = 2 * ROWS * D
-report("add + RMSNorm forward", 4 * size, launcher(
-    m, "rms_norm_forward_bfloat16", (ROWS // per_block,), threads, a, b, inverse, c, d, w, f32(0), f32(1e-6), i64(ROWS)))
-report("add + RMSNorm backward", 4 * size, launcher(
-    m, "rms_norm_backward_bfloat16", (1056,), threads, a, partial, b, c, d, inverse, w, f32(0), i64(ROWS),
-    shared=4 * D * per_block if per_block > 1 else 0))
+CONVOLUTION = dict(ELEMENT_BFLOAT16=1, VECTOR=4, FORWARD_VECTOR=8, TAPS=4, ACTIVATION=1, BIAS=0, FORWARD_BLOCKS=5,
+                   BACKWARD_BLOCKS=5)
 
-V, HV = 512, 6
-defines, threads, per_block = rows_defines(V)
-m = module("GatedRMSNorm", SIGMOID=0, GATE_FIRST=0, **defines)
-n = ROWS * HV
-a, b, c, d, e = (new(n, V) for _ in range(5))
-inverse = torch.rand(n, device="cuda") + 0.5
-w = new(V, dtype=torch.float32)
-partial = torch.empty(528, V, device="cuda")
-size = 2 * n * V
-report("gated RMSNorm forward", 3 * size, launcher(
-    m, "gated_rms_norm_forward_bfloat16", (n // per_block,), threads, a, inverse, b, c, w, f32(1e-6), i64(n)))
-report("gated RMSNorm backward", 5 * size, launcher(
-    m, "gated_rms_norm_backward_bfloat16", (528,), threads, a, b, partial, c, d, e, inverse, w, i64(n),
-    shared=4 * V * per_block))
 
-K = 256
-defines, threads, per_block = rows_defines(K)
-m = module("L2Norm", KIND=0, **defines)
-a, b, c = (new(n, K) for _ in range(3))
-size = 2 * n * K
-report("L2 norm forward", 2 * size, launcher(
-    m, "normalise_rows_forward_bfloat16", (n // per_block,), threads, a, inverse, b, f32(1e-6), i64(n)))
-report("L2 norm backward", 3 * size, launcher(
-    m, "normalise_rows_backward_bfloat16", (n // per_block,), threads, a, b, c, inverse, i64(n)))
+def convolution_reference(x, w, bounds, state, dy):
+    x, w = x.double().requires_grad_(), w.double().requires_grad_()
+    state = None if state is None else state.double().requires_grad_()
+    outputs = []
+    for n, (start, end) in enumerate(zip(bounds, bounds[1:])):
+        before = x.new_zeros(3, x.shape[1]) if state is None else state[n].T
+        padded = torch.cat([before, x[start:end]])
+        pre = sum(w[:, k] * padded[k:k + end - start] for k in range(4))
+        outputs.append(pre * torch.sigmoid(pre))
+    y = torch.cat(outputs)
+    y.backward(dy.double())
+    return y.detach(), x.grad, w.grad, None if state is None else state.grad
 
-m = module("SwiGLU", ELEMENT_BFLOAT16=1)
-a, b, c, d, e = (new(ROWS, F) for _ in range(5))
-size = 2 * ROWS * F
-report("SwiGLU forward", 3 * size, launcher(m, "swiglu_forward_bfloat16", (132 * 32,), 256, a, b, c, i64(ROWS * F)))
-report("SwiGLU backward", 5 * size, launcher(
-    m, "swiglu_backward_bfloat16", (132 * 32,), 256, a, b, c, d, e, i64(ROWS * F)))
 
-m = module("ShortConvolution", ELEMENT_BFLOAT16=1, VECTOR=4, FORWARD_VECTOR=8, TAPS=4, ACTIVATION=1)
-a, b, c = (new(ROWS, C) for _ in range(3))
-w = new(C, 4, dtype=torch.float32)
-partial = torch.empty(ROWS // 64, 5 * C, device="cuda")
-grid = ((C // 4 + 127) // 128, ROWS // 64)
-forward_grid = ((C // 8 + 127) // 128, ROWS // 64)
-size = 2 * ROWS * C
-report("short convolution forward", 2 * size, launcher(
-    m, "short_convolution_forward_bfloat16", forward_grid, 128, a, b, w, None, None, None, i32(8), i32(4096), i32(C), i64(ROWS)))
-report("short convolution backward", 3 * size, launcher(
-    m, "short_convolution_backward_bfloat16", grid, 128, a, partial, None, b, c, w, None, None, None, i32(8), i32(4096),
-    i32(C), i64(ROWS)))
+class Convolution:
+    """Launches for one setting of the macros; a block covers 32 vectors of channels and 4 tiles of tokens."""
 
-W = 32000
-m = module("CrossEntropy", ELEMENT_BFLOAT16=1, LOGIT="float", WORDS=W)
-r = 2048
-logits, gradient = new(r, W, dtype=torch.float32), new(r, W)
-targets = torch.randint(0, W, (r,), device="cuda", dtype=torch.int32)
-losses, kept = torch.empty(r, device="cuda"), torch.ones(2, device="cuda")
-report("cross-entropy rows", 6 * r * W, launcher(
-    m, "cross_entropy_short_rows_bfloat16", (r,), 1024, losses, gradient, logits, targets, kept, i32(-100), i32(W)))
+    def __init__(self, tile=None, limit=160, **defines):
+        defines = {**CONVOLUTION, **defines}
+        self.module, self.tile, self.limit = module("ShortConvolution", **defines), tile, limit
+        self.vectors = {"forward": defines["FORWARD_VECTOR"], "backward": defines["VECTOR"]}
+        self.blocks = {"forward": defines["FORWARD_BLOCKS"], "backward": defines["BACKWARD_BLOCKS"]}
 
-CHUNK = 16384
-m = module("AdamW", ELEMENT_BFLOAT16=0, VECTOR=4, CHUNK=CHUNK)
-n = 1 << 27
-p, mo, v, g = (torch.rand(n, device="cuda") for _ in range(4))
-copy = torch.empty(n, device="cuda", dtype=bf16)
-keep = struct.unpack("q", struct.pack("fi", 0.99, 0))[0]
-table = torch.tensor([t.data_ptr() for t in (p, mo, v, g, copy)] + [n, 0, keep], dtype=torch.int64, device="cuda")
-report("AdamW with bfloat16 copy", 30 * n, launcher(
-    m, "adamw_step_float32", (n // CHUNK,), 256, table, i32(1), *(f32(z) for z in (1e-3, .9, .1, .95, .05, 1, 1e-8, 1))))
+    def grid(self, direction, tokens, channels):
+        """Tokens a tile and the grid, as ShortConvolution+CUDA.swift chooses them: whole waves of blocks."""
+        columns = -(-channels // (32 * self.vectors[direction]))
+        warps = 4 * max(1, MULTIPROCESSORS * self.blocks[direction] // columns)
+        waves = -(-tokens // (self.limit * warps))
+        tile = self.tile or max(16, (-(-tokens // (waves * warps)) + 3) // 4 * 4)
+        return tile, (columns, -(-tokens // (4 * tile)))
+
+    def launch(self, direction, outputs, x, w, state, bounds, sequences, length):
+        tile, grid = self.grid(direction, *x.shape)
+        return launcher(
+            self.module, f"short_convolution_{direction}_bfloat16", grid, 128, *outputs, x, w, None, state, bounds,
+            i32(sequences), i32(length), i32(x.shape[1]), i32(x.shape[0]), i32(tile))
+
+    def agrees(self, name, channels):
+        ok = True
+        for bounds, packed, with_state in (([0, 513, 1026], False, False), ([0, 512, 1024], False, True),
+                                           ([0, 2, 2, 256, 258, 300, 301, 704, 771], True, True)):
+            tokens, sequences = bounds[-1], len(bounds) - 1
+            x, dy, w = new(tokens, channels), new(tokens, channels), 0.5 * new(channels, 4, dtype=torch.float32)
+            state = new(sequences, channels, 3, dtype=torch.float32) if with_state else None
+            table = torch.tensor(bounds, device="cuda", dtype=torch.int32) if packed else None
+            y, dx = poisoned(*x.shape), poisoned(*x.shape)
+            partial = poisoned(self.grid("backward", *x.shape)[1][1], 4, channels, dtype=torch.float32)
+            dstate = torch.zeros_like(state) if with_state else None
+            common = (x, w, state, table, sequences, bounds[1])
+            self.launch("forward", (y,), *common)()
+            self.launch("backward", (dx, partial, dstate, dy), *common)()
+            expected = convolution_reference(x, w, bounds, state, dy)
+            pairs = [(y, expected[0]), (dx, expected[1]), (partial.double().sum(0).T, expected[2])]
+            ok &= agrees(name, pairs + ([(dstate, expected[3])] if with_state else []), 5e-3)
+        return ok
+
+    def time(self, name, channels, sequences=16):
+        if not self.agrees(name, channels):
+            return
+        x, dy, y = new(ROWS, channels), new(ROWS, channels), new(ROWS, channels)
+        w = new(channels, 4, dtype=torch.float32)
+        partial = torch.empty(self.grid("backward", ROWS, channels)[1][1], 4, channels, device="cuda")
+        common, size = (x, w, None, None, sequences, ROWS // sequences), 2 * x.numel()
+        report(f"{name} forward", 2 * size, self.launch("forward", (y,), *common))
+        report(f"{name} backward", 3 * size, self.launch("backward", (y, partial, None, dy), *common))
+
+
+# --- Norms --------------------------------------------------------------------------------------------------------
+
+def time_rms_norm():
+    defines, threads, per_block = rows_defines(D)
+    m = module("RMSNorm", **defines)
+    a, b, c, d, w = new(ROWS, D), new(ROWS, D), new(ROWS, D), new(ROWS, D), new(D, dtype=torch.float32)
+    inverse, partial = torch.rand(ROWS, device="cuda") + 0.5, poisoned(1056, D, dtype=torch.float32)
+    shared, size = 4 * D * per_block if per_block > 1 else 0, 2 * ROWS * D
+    report("add + RMSNorm forward", 4 * size, launcher(
+        m, "rms_norm_forward_bfloat16", (ROWS // per_block,), threads, a, b, inverse, c, d, w, f32(0), f32(1e-6),
+        i64(ROWS)))
+    run = launcher(m, "rms_norm_backward_bfloat16", (1056,), threads, a, partial, b, c, d, inverse, w, f32(0), i64(ROWS),
+                   shared=shared)
+    a.fill_(float("nan"))
+    run()
+    n, dy = d.double() * inverse.double()[:, None], b.double()
+    gradient = dy * w.double()
+    expected = inverse.double()[:, None] * (gradient - n * (gradient * n).mean(-1, keepdim=True)) + c.double()
+    if agrees("add + RMSNorm backward", [(a, expected), (partial.double().sum(0), (dy * n).sum(0))], 5e-3):
+        del expected, gradient, n, dy
+        report("add + RMSNorm backward", 4 * size, run)
+
+
+def time_gated_norm(V=512, heads=6):
+    defines, threads, per_block = rows_defines(V)
+    m = module("GatedRMSNorm", SIGMOID=0, GATE_FIRST=0, **defines)
+    n = ROWS * heads
+    dx, dgate, dy, x, gate = (new(n, V) for _ in range(5))
+    w, inverse = new(V, dtype=torch.float32), torch.rand(n, device="cuda") + 0.5
+    partial, size = poisoned(528, V, dtype=torch.float32), 2 * n * V
+    run = launcher(m, "gated_rms_norm_backward_bfloat16", (528,), threads, dx, dgate, partial, dy, x, gate, inverse, w,
+                   i64(n), shared=4 * V * per_block)
+    dx.fill_(float("nan")), dgate.fill_(float("nan"))
+    run()
+    pairs, sums = [], 0
+    for block in range(0, n, n // 8):
+        part = slice(block, block + n // 8)
+        r, z, d = inverse[part].double()[:, None], gate[part].double(), dy[part].double()
+        s, normed = torch.sigmoid(z), x[part].double() * inverse[part].double()[:, None]
+        b = d * w.double() * z * s
+        pairs += [(dx[part], r * (b - normed * (b * normed).mean(-1, keepdim=True))),
+                  (dgate[part], s * (1 + z * (1 - s)) * d * normed * w.double())]
+        sums = sums + (d * normed * z * s).sum(0)
+    good = agrees("gated RMSNorm backward", pairs + [(partial.double().sum(0), sums)], 5e-3)
+    del pairs
+    report("gated RMSNorm forward", 3 * size, launcher(
+        m, "gated_rms_norm_forward_bfloat16", (n // per_block,), threads, dx, inverse, x, gate, w, f32(1e-6), i64(n)))
+    if good:
+        report("gated RMSNorm backward", 5 * size, run)
+
+
+def time_l2_norm(K=256, heads=6):
+    defines, threads, per_block = rows_defines(K)
+    m, n = module("L2Norm", KIND=0, **defines), ROWS * heads
+    a, b, c = (new(n, K) for _ in range(3))
+    inverse, size = torch.rand(n, device="cuda") + 0.5, 2 * n * K
+    report("L2 norm forward", 2 * size, launcher(
+        m, "normalise_rows_forward_bfloat16", (n // per_block,), threads, a, inverse, b, f32(1e-6), i64(n)))
+    report("L2 norm backward", 3 * size, launcher(
+        m, "normalise_rows_backward_bfloat16", (n // per_block,), threads, a, b, c, inverse, i64(n)))
+
+
+# --- The rest -----------------------------------------------------------------------------------------------------
+
+def time_swiglu():
+    m, size = module("SwiGLU", ELEMENT_BFLOAT16=1), 2 * ROWS * F
+    a, b, c, d, e = (new(ROWS, F) for _ in range(5))
+    report("SwiGLU forward", 3 * size, launcher(m, "swiglu_forward_bfloat16", (132 * 32,), 256, a, b, c, i64(ROWS * F)))
+    report("SwiGLU backward", 5 * size, launcher(
+        m, "swiglu_backward_bfloat16", (132 * 32,), 256, a, b, c, d, e, i64(ROWS * F)))
+
+
+def time_cross_entropy(words=32000, rows=4096, threads=1024):
+    name = f"cross-entropy rows, {threads} threads"
+    m = module("CrossEntropy", ELEMENT_BFLOAT16=1, LOGIT="float", WORDS=words, ROW_THREADS=threads)
+    logits, gradient = new(rows, words, dtype=torch.float32), poisoned(rows, words)
+    targets = torch.randint(0, words, (rows,), device="cuda", dtype=torch.int32)
+    targets[5], targets[6], targets[7] = -100, 0, words - 1
+    losses, kept = poisoned(rows, dtype=torch.float32), torch.tensor([rows - 1.0, 1 / (rows - 1.0)], device="cuda")
+    run = launcher(m, "cross_entropy_short_rows_bfloat16", (min(rows, MULTIPROCESSORS),), threads, losses, gradient, logits,
+                   targets, kept, i32(-100), i32(rows), shared=4 * words)
+    run()
+    pairs = []
+    for block in range(0, rows, 512):
+        part = slice(block, block + 512)
+        target, keep = targets[part].long(), targets[part] != -100
+        logs = torch.log_softmax(logits[part].double(), -1)
+        index = target.clamp(min=0)[:, None]
+        expected = torch.where(keep, -logs.gather(1, index).squeeze(1), 0.0)
+        slope = logs.exp().scatter_add(1, index, torch.full_like(logs[:, :1], -1.0)) * keep[:, None] / (rows - 1.0)
+        pairs += [(losses[part], expected), (gradient[part], slope)]
+    if agrees(name, pairs, 5e-3):
+        report(name, 6 * rows * words, run)
+
+
+def time_adamw(n=1 << 27, chunk=16384):
+    m = module("AdamW", ELEMENT_BFLOAT16=0, VECTOR=4, CHUNK=chunk)
+    p, mo, v, g = (torch.rand(n, device="cuda") for _ in range(4))
+    copy = torch.empty(n, device="cuda", dtype=bf16)
+    keep = struct.unpack("q", struct.pack("fi", 0.99, 0))[0]
+    table = torch.tensor([t.data_ptr() for t in (p, mo, v, g, copy)] + [n, 0, keep], dtype=torch.int64, device="cuda")
+    report("AdamW with bfloat16 copy", 30 * n, launcher(
+        m, "adamw_step_float32", (n // chunk,), 256, table, i32(1), *(f32(z) for z in (1e-3, .9, .1, .95, .05, 1, 1e-8, 1))))
+
+
+rate = measure_copy()
+print(f"copy {rate:.2f} TB/s")
+for channels in (1536, 3072):
+    Convolution().time(f"short convolution {channels}", channels)
+time_rms_norm()
+time_gated_norm()
+time_l2_norm()
+time_swiglu()
+time_cross_entropy()
+time_adamw()
+if VARIANTS:
+    for settings in (dict(STAGE_COUNT=2), dict(STAGE_COUNT=4), dict(tile=32), dict(tile=64), dict(limit=80),
+                     dict(limit=640), dict(FORWARD_VECTOR=4, FORWARD_BLOCKS=8), dict(FORWARD_BLOCKS=4, BACKWARD_BLOCKS=4),
+                     dict(FORWARD_BLOCKS=4, BACKWARD_BLOCKS=4, STAGE_COUNT=4)):
+        label = " ".join(f"{key}={value}" for key, value in settings.items())
+        for channels in (1536, 3072):
+            Convolution(**settings).time(f"{channels} {label}", channels)
+    time_cross_entropy(threads=800)
+    time_cross_entropy(threads=512)
+sys.exit(failures > 0)

@@ -12,7 +12,9 @@ extension BenchTrain {
         let shapes =
             try shape.isEmpty
             ? [CUDATrainingBenchmark.Shape(batch: batch, length: length)] : shape.map(Self.parse)
-        guard case .cuda(let cuda) = try device.makeBackend(computeType: dtype) else { return }
+        guard
+            case .cuda(let cuda) = try device.makeBackend(computeType: dtype, allowsTF32: productOptions.tf32)
+        else { return }
         var benchmark = try CUDATrainingBenchmark(
             model.configuration, cuda: cuda, shape: shapes[0], recompute: recompute)
         let report = try benchmark.run(shapes, steps: steps, profiles: profile) { result in

@@ -8,8 +8,8 @@ import GatedDeltaNet
 /// `gdn bench`: speed on this machine.
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure speed: operations, training steps, decoding.",
-        subcommands: [BenchOps.self, BenchTrain.self, BenchDecode.self, BenchLength.self])
+        abstract: "Measure speed: operations, training steps, decoding, data.",
+        subcommands: [BenchOps.self, BenchTrain.self, BenchDecode.self, BenchLength.self, BenchData.self])
 }
 
 /// `gdn bench ops`: every operation's largest cases.
@@ -18,6 +18,8 @@ struct BenchOps: ParsableCommand {
         commandName: "ops", abstract: "Time operations; no figure for one whose check fails in the same run.")
 
     @OptionGroup var device: DeviceOptions
+
+    @OptionGroup var productOptions: ProductOptions
 
     @Option(help: "Only this operation, or this case of it (operation/case).")
     var op: String?
@@ -33,7 +35,7 @@ struct BenchOps: ParsableCommand {
             op == nil ? $0.isBenchmark : $0.operation == op && $0.isBenchmark || $0.identifier == op
         }
         guard !cases.isEmpty else { throw ValidationError("--op \(op ?? ""): no case to time") }
-        let timed = try device.makeBackend()
+        let timed = try device.makeBackend(allowsTF32: productOptions.tf32)
         var results: [OperationBenchmark.Result] = []
         for operationCase in cases {
             let checked = Backend.cpu(CPUBackend(threads: device.threads, poison: true))
@@ -67,6 +69,8 @@ struct BenchTrain: ParsableCommand {
         abstract: "Time training steps and forward passes; compare with the step's matrix products alone.")
 
     @OptionGroup var device: DeviceOptions
+
+    @OptionGroup var productOptions: ProductOptions
 
     @Option(help: "Preset of the model.")
     var preset = "cpu-8m"
@@ -236,7 +240,6 @@ private func requirePassing(threads: Int?) throws {
 /// Refuses to time a model one of whose operations is wrong on this device.
 func requirePassing(_ checker: OperationChecker) throws {
     for operationCase in OperationCatalog.cases where operationCase.tiny {
-        if case .cuda = checker.backend, operationCase.unsupportedOnCUDA != nil { continue }
         if checker.dtype == .bfloat16, operationCase.bfloat16Budget == nil { continue }
         if let row = try checker.check(operationCase).first(where: { !$0.passed }) {
             Terminal.note("\(row.identifier) \(row.tensor) fails its check, so no figure is given: run gdn check")

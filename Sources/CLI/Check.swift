@@ -9,6 +9,8 @@ struct Check: ParsableCommand {
 
     @OptionGroup var device: DeviceOptions
 
+    @OptionGroup var products: ProductOptions
+
     @Option(help: "Only this operation, or this case of it (operation/case).")
     var op: String?
 
@@ -25,6 +27,9 @@ struct Check: ParsableCommand {
         guard let dtype = DType(rawValue: dtype), dtype == .float32 || dtype == .bfloat16 else {
             throw ValidationError("--dtype \(dtype): expected float32 or bfloat16")
         }
+        guard !products.tf32 || dtype == .float32 else {
+            throw ValidationError("--tf32 is about float32 products, but --dtype is \(dtype.rawValue)")
+        }
         let cases = OperationCatalog.cases.filter { operationCase in
             (op == nil || operationCase.operation == op || operationCase.identifier == op)
                 && (dtype != .bfloat16 || operationCase.bfloat16Budget != nil)
@@ -36,10 +41,6 @@ struct Check: ParsableCommand {
         let checker = OperationChecker(try makeBackend(), dtype: dtype)
         var failures = 0
         for operationCase in cases {
-            if let reason = operationCase.unsupportedOnCUDA, case .cuda = checker.backend {
-                try Terminal.line("\(operationCase.identifier) skipped: \(reason)")
-                continue
-            }
             let rows = try checker.check(operationCase)
             let failed = rows.filter { !$0.passed }
             failures += failed.count
@@ -48,13 +49,14 @@ struct Check: ParsableCommand {
             let shown = all ? rows : failed.isEmpty ? passing : failed
             for row in shown { try Terminal.line(line(row)) }
         }
-        try Terminal.line("\(cases.count) cases on \(device.device) in \(dtype.rawValue), \(failures) failures")
+        let arithmetic = dtype.rawValue + (checker.usesTF32 ? " with TF32 products" : "")
+        try Terminal.line("\(cases.count) cases on \(device.device) in \(arithmetic), \(failures) failures")
         if failures > 0 { throw ExitCode(1) }
     }
 
     /// On the CPU with poisoned memory, so that reads of what nobody wrote show as NaN.
     private func makeBackend() throws -> Backend {
-        try device.makeBackend(overlapsKernels: overlapKernels, poison: true)
+        try device.makeBackend(allowsTF32: products.tf32, overlapsKernels: overlapKernels, poison: true)
     }
 
     private func line(_ row: CheckRow) -> String {

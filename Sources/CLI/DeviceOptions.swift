@@ -18,16 +18,20 @@ struct DeviceOptions: ParsableArguments {
     /// - Throws: `BackendError` when there is no such device, or `GDN_BLAS` names no matrix library.
     /// - Parameters:
     ///   - computeType: of activations on a GPU; the CPU computes in float32
+    ///   - allowsTF32: round the operands of float32 matrix products on a GPU to TF32
     ///   - overlapsKernels: launch a GPU's kernels beside the one before them where they can wait for it by themselves
     ///   - poison: fill the CPU's fresh memory with NaN, for checks
-    func makeBackend(computeType: DType = .float32, overlapsKernels: Bool = false, poison: Bool = false) throws
-        -> Backend
-    {
+    func makeBackend(
+        computeType: DType = .float32, allowsTF32: Bool = false, overlapsKernels: Bool = false, poison: Bool = false
+    ) throws -> Backend {
         switch Device(device) ?? .cpu {
-        case .cpu: .cpu(CPUBackend(threads: threads, matrixProducts: try .fromEnvironment(), poison: poison))
+        case .cpu where allowsTF32: throw ValidationError("--tf32 is for a GPU; --device is \(device)")
+        case .cpu: return .cpu(CPUBackend(threads: threads, matrixProducts: try .fromEnvironment(), poison: poison))
         case .cuda(let index):
-            .cuda(
-                try CUDABackend(deviceIndex: index, computeType: computeType, overlapsKernels: overlapsKernels))
+            return .cuda(
+                try CUDABackend(
+                    deviceIndex: index, computeType: computeType, allowsTF32: allowsTF32,
+                    overlapsKernels: overlapsKernels))
         }
     }
 }
@@ -48,4 +52,10 @@ struct DecodingOptionGroup: ParsableArguments {
             throw ValidationError("--decoding \(decoding): expected operations or fused")
         }
     }
+}
+
+/// How a command's float32 matrix products are computed.
+struct ProductOptions: ParsableArguments {
+    @Flag(help: "On a GPU: float32 matrix products round their operands to TF32 (10 bits), which is faster.")
+    var tf32 = false
 }

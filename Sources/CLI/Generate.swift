@@ -44,13 +44,24 @@ struct Generate: ParsableCommand {
     @Flag(help: "Do not repeat the prompt.")
     var noEcho = false
 
+    private var options: SamplingOptions {
+        SamplingOptions(
+            temperature: temperature, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
+            seed: seed)
+    }
+
+    func validate() throws {
+        do {
+            try options.validate()
+        } catch let error as InferenceError {
+            throw ValidationError(error.message)
+        }
+    }
+
     func run() throws {
         let backend = try device.makeBackend(overlapsKernels: decoding.overlapKernels)
         let tokenizer = try textTokenizer(of: self.model)
         let model = try ModelFolder.load(model, backend: backend)
-        let options = SamplingOptions(
-            temperature: temperature, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
-            seed: seed)
         let start = ContinuousClock.now
         if !noEcho { try Terminal.write(prompt) }
         let count = try TextGenerator(model: model, tokenizer: tokenizer, form: decoding.form).generate(

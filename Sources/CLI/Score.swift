@@ -17,16 +17,14 @@ struct Score: ParsableCommand {
     @Option(help: "Model folder.")
     var model: String
 
-    @Option(help: "JSON lines to read.")
+    @Option(help: "JSON lines to read; - is standard input.")
     var input: String
 
     @Option(help: "JSON lines to write; replaced when it is complete.")
     var output: String
 
     func run() throws {
-        guard let data = FileManager.default.contents(atPath: input) else {
-            throw InferenceError("\(input): no such file, or it cannot be read")
-        }
+        let data = try requests()
         let scorer = Scorer(model: try ModelFolder.load(model, backend: device.makeBackend()))
         let tokenizer = try? TokenizerFile.load(from: model)
         try OutputFile.replace(output) { file in
@@ -44,6 +42,18 @@ struct Score: ParsableCommand {
                 }
             }
         }
+    }
+
+    private func requests() throws -> Data {
+        if input == "-" {
+            var data = Data()
+            try TextSource(input).read { data.append(contentsOf: $0) }
+            return data
+        }
+        guard let data = FileManager.default.contents(atPath: input) else {
+            throw InferenceError("\(input): no such file, or it cannot be read; - reads standard input")
+        }
+        return data
     }
 
     private static func response(_ tokens: [Int32], _ scores: [Float?]) -> JSONValue {

@@ -70,12 +70,15 @@ public final class CPUBackend: @unchecked Sendable {
         }
     }
 
+    /// Whether the calling thread is inside a task, so that what it asks for runs on it alone.
+    package var isInTask: Bool { gdn_pool_in_task() != 0 }
+
     /// Splits 0..<count into pieces of at least `grain` and runs `body` on each, on all threads.
     ///
     /// The pieces depend on the number of threads: `body` must compute each element in the same way in any piece.
     package func parallel(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
         let pieces = max(1, min(threadCount * 4, count / max(1, grain)))
-        if pieces == 1 || threadCount == 1 { return body(0..<count) }
+        if pieces == 1 || threadCount == 1 || isInTask { return body(0..<count) }
         parallel(pieces) { piece in
             body(count * piece / pieces..<count * (piece + 1) / pieces)
         }

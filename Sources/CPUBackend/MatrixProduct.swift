@@ -54,8 +54,32 @@ extension CPUBackend {
             transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, alpha: alpha, a: a, lda: lda, b: b,
             ldb: ldb, beta: beta, c: c, ldc: ldc)
         let slices = depthSlices(m: m, n: n, k: k)
-        if slices == 1 { return multiply(whole, in: Grid(m: m, n: n, k: k, pieces: pieces(m * n * k))) }
-        multiplySlices(whole, slices)
+        if slices > 1 { return multiplySlices(whole, slices) }
+        let pieces = pieces(m * n * k)
+        let packs = pieces > 1 && m >= pieces * CPUBackend.rowsWorthPacking && !transposeA && alpha == 1
+        if packs, !products.isForeign(m * n * k) { return multiplyPacked(whole, pieces: pieces) }
+        multiply(whole, in: Grid(m: m, n: n, k: k, pieces: pieces))
+    }
+
+    /// Pieces of so many rows and more take B packed once for all; lower ones are cut by columns as well, and each packs
+    /// its own columns.
+    private static var rowsWorthPacking: Int { 96 }
+
+    /// A product cut into pieces of rows, A as it lies, alpha 1: B is packed once, by all threads.
+    private func multiplyPacked(_ p: Product, pieces: Int) {
+        let panels = empty([gdn_gemm_packed_floats(p.n, p.k)])
+        parallel(gdn_gemm_panels(p.n), grain: max(1, 2048 / p.k)) { range in
+            gdn_gemm_pack_f32(
+                panels.floats, p.transposeB ? 1 : 0, p.n, p.k, p.b, p.ldb, range.lowerBound, range.upperBound)
+        }
+        // Whole tiles, so that no piece but the last ends in a lower one; 12 rows are the highest of any instruction set.
+        let tiles = (p.m + 11) / 12
+        parallel(pieces) { piece in
+            let first = tiles * piece / pieces * 12
+            let last = min(p.m, tiles * (piece + 1) / pieces * 12)
+            gdn_gemm_packed_f32(
+                last - first, p.n, p.k, p.a + first * p.lda, p.lda, panels.floats, p.beta, p.c + first * p.ldc, p.ldc)
+        }
     }
 
     /// A product cut into rectangles of C.
@@ -102,7 +126,7 @@ extension CPUBackend {
         if products.isForeign(multiplications) {
             return min(64, max(min(8, multiplications >> 20), multiplications >> 27))
         }
-        return threadCount == 1 ? 1 : min(threadCount * 4, multiplications >> 20)
+        return threadCount == 1 || isInTask ? 1 : min(threadCount * 4, multiplications >> 20)
     }
 
     /// y[m,n] = x[m,k] Wᵀ with bfloat16 weights W [n,k]: few rows read the weights as they are, more rows widen them in

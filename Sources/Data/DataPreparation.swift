@@ -57,7 +57,7 @@ public struct DataPreparation: Sendable {
         /// Whether an interrupted preparation of something else is dropped rather than refused.
         package var restartsOthers = false
         /// Bytes of text that a thread takes at a time.
-        package var chunkBytes = 1 << 18
+        package var chunkBytes = 1 << 20
 
         /// Options, with defaults for all.
         public init() {}

@@ -13,7 +13,11 @@ struct TextChunk: Sendable {
     var text: [UInt8] = []
     var documents: [Document] = []
 
-    mutating func append(_ document: DocumentReader.Document) {
+    /// Appends a document.
+    /// - Parameter expected: bytes that the chunk will have, if it is to have more
+    mutating func append(_ document: DocumentReader.Document, expecting expected: Int) {
+        // Growing step by step would copy the text once more and touch new pages each time.
+        if documents.isEmpty { text.reserveCapacity(max(expected, document.bytes.count)) }
         documents.append(Document(bytes: text.count..<text.count + document.bytes.count, isFile: document.isFile))
         text += document.bytes
     }
@@ -34,6 +38,8 @@ struct DocumentEncoder: Sendable {
     let tokenizer: any Tokenizer
     let settings: DataPreparation.Settings
     private let width: Int
+    /// Arrays that threads put tokens into, to be used again: growing a new one for each chunk costs as much as writing it.
+    private let idle = Guarded<[[Int32]]>([])
 
     init(tokenizer: any Tokenizer, settings: DataPreparation.Settings) {
         self.tokenizer = tokenizer
@@ -51,7 +57,14 @@ struct DocumentEncoder: Sendable {
         var result = TokenChunk(
             training: PackedDocuments(width: width), heldOut: PackedDocuments(width: width),
             documents: chunk.documents.count, textBytes: chunk.text.count)
-        var tokens: [Int32] = []
+        // Text of most languages has three bytes a token or more.
+        if side == .heldOut {
+            result.heldOut.reserve(chunk.text.count / 3)
+        } else {
+            result.training.reserve(chunk.text.count / 3)
+        }
+        var tokens = idle.withLock { $0.popLast() } ?? []
+        defer { idle.withLock { $0.append(tokens) } }
         try chunk.text.withUnsafeBytes { text in
             for document in chunk.documents {
                 let bytes = UnsafeRawBufferPointer(rebasing: text[document.bytes])

@@ -30,27 +30,30 @@ package struct PackedDocuments: Sendable {
             tokens.reduce(0 as UInt32) { max($0, UInt32(bitPattern: $1)) }
         }
         guard largest < UInt32(clamping: vocabularySize) else { return false }
-        let start = bytes.count
-        bytes.append(contentsOf: repeatElement(0, count: tokens.count * width))
-        bytes.withUnsafeMutableBytes { bytes in
-            tokens.withUnsafeBufferPointer { tokens in
-                if width == 2 {
-                    for index in tokens.indices {
-                        let token = UInt16(truncatingIfNeeded: tokens[index]).littleEndian
-                        bytes.storeBytes(of: token, toByteOffset: start + 2 * index, as: UInt16.self)
-                    }
-                } else {
-                    for index in tokens.indices {
-                        bytes.storeBytes(
-                            of: tokens[index].littleEndian, toByteOffset: start + 4 * index, as: Int32.self)
-                    }
-                }
-            }
+        tokens.withUnsafeBufferPointer { tokens in
+            width == 2 ? append(tokens, as: UInt16.self) : append(tokens, as: UInt32.self)
         }
         lengths.append(tokens.count)
         self.textBytes.append(textBytes)
         return true
     }
+
+    /// Appends tokens as numbers of `width` bytes, some hundred at a time.
+    private mutating func append<Number: FixedWidthInteger>(_ tokens: UnsafeBufferPointer<Int32>, as _: Number.Type) {
+        let step = 512
+        withUnsafeTemporaryAllocation(of: Number.self, capacity: step) { numbers in
+            for start in stride(from: 0, to: tokens.count, by: step) {
+                let count = min(step, tokens.count - start)
+                for index in 0..<count {
+                    numbers[index] = Number(truncatingIfNeeded: tokens[start + index]).littleEndian
+                }
+                bytes.append(contentsOf: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: numbers[..<count])))
+            }
+        }
+    }
+
+    /// Makes room for so many tokens.
+    package mutating func reserve(_ tokens: Int) { bytes.reserveCapacity(tokens * width) }
 
     /// Computes the checksum, when all documents are there.
     package mutating func seal() {

@@ -10,8 +10,8 @@ import GDNTokenizers
 
 /// What a preparation is made of: a run goes on with what another began only when all of this is equal.
 struct PreparationPlan: Codable, Equatable {
-    /// Version of both files, 1.
-    var version = 1
+    /// Version of both files, 2. (1 had the sources of a file in parts with its first part.)
+    var version = 2
     var tokenizer: String
     var vocabularySize: Int
     var settings: DataPreparation.Settings
@@ -44,6 +44,9 @@ struct PreparationPlan: Codable, Equatable {
             return Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec)
         }
     }
+
+    /// Whether a unit is the last of its file.
+    func isLast(_ unit: Int) -> Bool { unit + 1 == units.count || units[unit + 1].isFirst }
 
     /// What differs from a plan that was begun with; nil when this one can go on with it. The limit of malformed
     /// records may differ: it decides nothing that is written.

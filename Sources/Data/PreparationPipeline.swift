@@ -1,12 +1,14 @@
 import GDNFormats
 import GDNTensor
 
-/// Reads units and tokenises their documents on many threads, and gives out the result in order.
+/// Reads units and tokenises their documents on several threads, and gives out the result in order.
 ///
-///     readers ── chunks of text ── tokenising threads ── chunks of tokens ── the caller, in order
+///     units ── chunks of text ── chunks of tokens ── the caller, in order
 ///
-/// 1. Readers take the units in order and cut their documents into chunks.
-/// 2. Tokenising threads take the earliest chunk there is.
+/// 1. A thread takes the next unit and cuts its documents into chunks. Whenever enough chunks are waiting it stops reading
+///    and tokenises the earliest one: its text is still in the processor's cache then, and there are never more threads
+///    than processors.
+/// 2. A thread without a unit tokenises the earliest chunk there is.
 /// 3. The caller takes chunk after chunk of unit after unit; the unit it is at is the head.
 ///
 /// What is between reading and the caller is bounded in bytes of text: half of the bound for the head, half for all
@@ -19,8 +21,8 @@ final class PreparationPipeline: Sendable {
         case end(DocumentReader.UnitResult)
     }
 
-    /// Bytes of text between reading and writing.
-    private static let textBound = 64 << 20
+    /// Bytes of text between reading and writing: some chunks a thread, 64 MiB at least.
+    private let textBound: Int
     /// Units begun before the head is over.
     private static let unitBound = 256
     /// More readers would only hold more buffers: one reads several times as fast as a thread tokenises.
@@ -28,9 +30,14 @@ final class PreparationPipeline: Sendable {
 
     /// Kinds of waiting for the state to change.
     private enum Waiter {
-        static let reader = 0
-        static let tokeniser = 1
-        static let caller = 2
+        static let worker = 0
+        static let caller = 1
+    }
+
+    /// What a thread does next.
+    private enum Work {
+        case read(unit: Int)
+        case tokenise(Place, TextChunk)
     }
 
     private struct Place: Hashable {
@@ -41,6 +48,8 @@ final class PreparationPipeline: Sendable {
     private struct State {
         var head: Int
         var nextUnit: Int
+        /// Units that are being read.
+        var readers = 0
         var text: [Place: TextChunk] = [:]
         var tokens: [Place: TokenChunk] = [:]
         /// Bytes of text of each unit that were read and not yet taken by the caller.
@@ -49,6 +58,15 @@ final class PreparationPipeline: Sendable {
         var ended: [Int: (chunks: Int, result: DocumentReader.UnitResult)] = [:]
         var failure: (any Error)?
         var isStopped = false
+
+        var isOver: Bool { isStopped || failure != nil }
+
+        /// Takes out the earliest chunk of text.
+        mutating func takeText() -> Work? {
+            let earliest = text.keys.min { ($0.unit, $0.number) < ($1.unit, $1.number) }
+            guard let earliest, let chunk = text.removeValue(forKey: earliest) else { return nil }
+            return .tokenise(earliest, chunk)
+        }
     }
 
     /// The reading of a unit was given up because the pipeline ended.
@@ -60,31 +78,37 @@ final class PreparationPipeline: Sendable {
     private let encoder: DocumentEncoder
     private let side: DocumentEncoder.Side
     private let chunkBytes: Int
+    private let threadCount: Int
     private let skipped: (unit: Int, documents: Int)
     private let threads: Guarded<[WorkerThread]>
+    private let sources: SourceDigests
 
     /// A pipeline that begins at a document of a unit. Call `start`, then `next` until all units are over.
-    /// - Parameter side: what happens to the units that are not to hold out as a whole
+    /// - Parameters:
+    ///   - side: what happens to the units that are not to hold out as a whole
+    ///   - threads: how many read and tokenise, at least 1
     init(
         _ plan: PreparationPlan, reader: DocumentReader, encoder: DocumentEncoder, side: DocumentEncoder.Side,
-        unit: Int, documents: Int, chunkBytes: Int
+        unit: Int, documents: Int, chunkBytes: Int, threads: Int
     ) {
         self.chunkBytes = chunkBytes
+        threadCount = threads
+        textBound = max(64 << 20, 8 * threads * chunkBytes)
         self.plan = plan
         self.reader = reader
+        sources = SourceDigests(reader)
         self.encoder = encoder
         self.side = side
         skipped = (unit, documents)
-        state = Monitor(State(head: unit, nextUnit: unit), conditions: 3)
-        threads = Guarded([])
+        state = Monitor(State(head: unit, nextUnit: unit), conditions: 2)
+        self.threads = Guarded([])
     }
 
-    /// Starts as many tokenising threads, and up to as many readers.
+    /// Starts the threads.
     /// - Throws: `DataError` when the system allows no more threads.
-    func start(threads count: Int) throws {
-        let readers = min(count, Self.readerBound, plan.units.count - skipped.unit)
-        for index in 0..<count + readers {
-            let thread = try WorkerThread { index < count ? self.tokenise() : self.readUnits() }
+    func start() throws {
+        for _ in 0..<threadCount {
+            let thread = try WorkerThread { self.work() }
             threads.withLock { $0.append(thread) }
         }
     }
@@ -115,7 +139,7 @@ final class PreparationPipeline: Sendable {
             return .end(end.result)
         }
         if case .end = event {
-            state.change(waking: .every(Waiter.reader)) { state in
+            state.change(waking: .every(Waiter.worker)) { state in
                 state.ended[state.head] = nil
                 state.bytes[state.head] = nil
                 state.head += 1
@@ -126,23 +150,35 @@ final class PreparationPipeline: Sendable {
 
     /// Says that a chunk of the head is written and its memory free.
     func done(_ chunk: TokenChunk) {
-        state.change(waking: .every(Waiter.reader)) { state in
+        state.change(waking: .every(Waiter.worker)) { state in
             state.bytes[state.head, default: 0] -= chunk.textBytes
             state.allBytes -= chunk.textBytes
         }
     }
 
-    private func readUnits() {
+    private func work() {
         while true {
-            let unit: Int? = state.wait(on: Waiter.reader, waking: .nobody) { state -> Int?? in
-                guard !state.isStopped, state.nextUnit < plan.units.count else { return .some(nil) }
-                guard state.nextUnit < state.head + Self.unitBound else { return nil }
-                defer { state.nextUnit += 1 }
-                return state.nextUnit
+            let work: Work? = state.wait(on: Waiter.worker, waking: .nobody) { state -> Work?? in
+                if state.isOver { return .some(nil) }
+                let mayRead =
+                    state.nextUnit < min(plan.units.count, state.head + Self.unitBound)
+                    && state.readers < Self.readerBound
+                if mayRead, state.text.count < threadCount {
+                    defer { state.nextUnit += 1 }
+                    state.readers += 1
+                    return .read(unit: state.nextUnit)
+                }
+                if let work = state.takeText() { return work }
+                return state.nextUnit == plan.units.count && state.readers == 0 ? .some(nil) : nil
             }
-            guard let unit else { return }
+            guard let work else { return }
             do {
-                try read(unit)
+                switch work {
+                case .read(let unit):
+                    try read(unit)
+                    state.change(waking: .every(Waiter.worker)) { $0.readers -= 1 }
+                case .tokenise(let place, let chunk): try tokenise(place, chunk)
+                }
             } catch {
                 if !(error is Stopped) { fail(error) }
                 return
@@ -151,6 +187,7 @@ final class PreparationPipeline: Sendable {
     }
 
     private func read(_ unit: Int) throws {
+        if plan.units[unit].part != nil { try sources.begin(plan.units[unit].path) }
         var chunk = TextChunk()
         var number = 0
         var toSkip = unit == skipped.unit ? skipped.documents : 0
@@ -166,7 +203,7 @@ final class PreparationPipeline: Sendable {
                 return
             }
             if chunk.text.count + document.bytes.count > chunkBytes { try submit() }
-            chunk.append(document)
+            chunk.append(document, expecting: chunkBytes)
         }
         try submit()
         guard toSkip == 0 else {
@@ -174,46 +211,41 @@ final class PreparationPipeline: Sendable {
                 plan.units[unit].path, "has fewer documents than were read before",
                 advice: "the file changed: begin again with --restart")
         }
-        if result.source == nil, plan.units[unit].isFirst {
-            result.source = try reader.source(of: plan.units[unit].path)
-        }
+        if result.source == nil, plan.isLast(unit) { result.source = try sources.take(plan.units[unit].path) }
         let ended = (number, result)
         state.change(waking: .one(Waiter.caller)) { $0.ended[unit] = ended }
     }
 
+    /// Hands over a chunk; while there is no room for it, and then while enough others are waiting, tokenises.
     private func submit(_ chunk: TextChunk, _ place: Place) throws {
         let size = chunk.text.count
-        try state.wait(on: Waiter.reader, waking: .one(Waiter.tokeniser)) { state in
-            if state.isStopped || state.failure != nil { throw Stopped() }
-            let head = state.bytes[state.head] ?? 0
-            let present = place.unit == state.head ? head : state.allBytes - head
-            guard present + size <= Self.textBound / 2 || place.unit == state.head && head == 0 else {
-                return nil as Void?
+        var isHandedOver = false
+        while true {
+            let work: Work? = try state.wait(on: Waiter.worker, waking: .one(Waiter.worker)) { state -> Work?? in
+                if state.isOver { throw Stopped() }
+                if !isHandedOver {
+                    let head = state.bytes[state.head] ?? 0
+                    let present = place.unit == state.head ? head : state.allBytes - head
+                    if present + size <= textBound / 2 || place.unit == state.head && head == 0 {
+                        isHandedOver = true
+                        state.bytes[place.unit, default: 0] += size
+                        state.allBytes += size
+                        state.text[place] = chunk
+                    }
+                }
+                if isHandedOver, state.text.count < 2 * threadCount { return .some(nil) }
+                // (A missing chunk means waiting, not the end.)
+                if let work = state.takeText() { return work }
+                return nil
             }
-            state.bytes[place.unit, default: 0] += size
-            state.allBytes += size
-            state.text[place] = chunk
-            return ()
+            guard case .tokenise(let place, let chunk) = work else { return }
+            try tokenise(place, chunk)
         }
     }
 
-    private func tokenise() {
-        while true {
-            let work: (Place, TextChunk)? = state.wait(on: Waiter.tokeniser, waking: .nobody) {
-                state -> (Place, TextChunk)?? in
-                guard !state.isStopped, state.failure == nil else { return .some(nil) }
-                let earliest = state.text.keys.min { ($0.unit, $0.number) < ($1.unit, $1.number) }
-                guard let earliest, let chunk = state.text.removeValue(forKey: earliest) else { return nil }
-                return (earliest, chunk)
-            }
-            guard let (place, chunk) = work else { return }
-            do {
-                let tokens = try encoder.encode(chunk, place.unit < plan.trainingUnits ? side : .heldOut)
-                state.change(waking: .one(Waiter.caller)) { $0.tokens[place] = tokens }
-            } catch {
-                fail(error)
-            }
-        }
+    private func tokenise(_ place: Place, _ chunk: TextChunk) throws {
+        let tokens = try encoder.encode(chunk, place.unit < plan.trainingUnits ? side : .heldOut)
+        state.change(waking: .one(Waiter.caller)) { $0.tokens[place] = tokens }
     }
 
     private func fail(_ error: any Error) {

@@ -41,7 +41,7 @@ final class PreparationRun {
         pipeline = PreparationPipeline(
             plan, reader: preparation.reader, encoder: DocumentEncoder(tokenizer: tokenizer, settings: settings),
             side: divides ? .divided : .training, unit: journal.unit, documents: journal.documents,
-            chunkBytes: options.chunkBytes)
+            chunkBytes: options.chunkBytes, threads: max(1, options.threads ?? processorCount()))
         meter = PreparationMeter(plan.units.map(\.bytes), from: journal)
     }
 
@@ -50,9 +50,8 @@ final class PreparationRun {
     /// - Throws: `DataPreparation.Interrupted`, and what reading, tokenising and writing throw. What is written stays and
     ///   can be continued.
     func run() throws -> PreparationJournal {
-        let threads = options.threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         do {
-            try pipeline.start(threads: max(1, threads))
+            try pipeline.start()
             while journal.unit < plan.units.count { try unit() }
             pipeline.stop(waiting: true)
             isBetween = true

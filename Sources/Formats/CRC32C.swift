@@ -1,13 +1,34 @@
+import GDNFormatsKernels
+
 /// CRC-32C (Castagnoli): the checksum of TFRecord files and token shards.
 public struct CRC32C {
     private var register = ReflectedCRC()
+    private let usesInstruction: Bool
 
     /// The checksum of nothing yet.
-    public init() {}
+    public init() { self.init(usingInstruction: true) }
+
+    /// The checksum of nothing yet, computed with the processor's own instruction where that is wanted and it has one.
+    package init(usingInstruction: Bool) {
+        usesInstruction = usingInstruction && hasInstruction
+    }
+
+    /// Bytes from which on three parts are summed side by side; putting the sums together takes a microsecond.
+    private static let longEnough = 1 << 15
 
     /// Takes in more bytes.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        register.update(bytes, castagnoli)
+        guard usesInstruction else { return register.update(bytes, castagnoli) }
+        var rest = bytes
+        if bytes.count >= Self.longEnough {
+            let third = bytes.count / 24 * 8
+            var sums = [~value, .max, .max]
+            gdn_crc32c_thirds(&sums, bytes.baseAddress, third)
+            let firstTwo = Self.combined(~sums[0], ~sums[1], count: third)
+            register = ReflectedCRC(Self.combined(firstTwo, ~sums[2], count: third))
+            rest = UnsafeRawBufferPointer(rebasing: bytes[(3 * third)...])
+        }
+        register = ReflectedCRC(~gdn_crc32c(~value, rest.baseAddress, rest.count))
     }
 
     /// Takes in more bytes.
@@ -66,12 +87,16 @@ package enum CRC32 {
     }
 }
 
+private let hasInstruction = gdn_crc32c_has_instruction() != 0
 private let castagnoli = ReflectedCRC.tables(0x82f6_3b78)
 private let ieee = ReflectedCRC.tables(0xedb8_8320)
 
 /// A checksum of 32 bits with bits in reflected order, eight bytes a step (slicing by eight).
 private struct ReflectedCRC {
-    private var register: UInt32 = 0xffff_ffff
+    private var register: UInt32
+
+    /// A register that has taken in bytes of this checksum; without one none.
+    init(_ value: UInt32 = 0) { register = ~value }
 
     var value: UInt32 { ~register }
 

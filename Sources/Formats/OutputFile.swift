@@ -1,9 +1,13 @@
+import GDNFormatsKernels
 import GDNTensor
 
 /// A file being written, front to back.
 package final class OutputFile {
     private let path: String
     private var descriptor: Int32
+    /// Bytes written that the system has not been told to bring to the disk.
+    private var unsent = 0
+    private var end = 0
 
     /// Creates the file, or empties it.
     /// - Throws: `FormatError` when that is not allowed.
@@ -26,6 +30,7 @@ package final class OutputFile {
         }
         guard ftruncate(descriptor, off_t(count)) == 0, lseek(descriptor, off_t(count), SEEK_SET) == off_t(count)
         else { throw FormatError.system("ftruncate", file: path) }
+        end = count
     }
 
     deinit {
@@ -37,6 +42,18 @@ package final class OutputFile {
     package func write(_ bytes: UnsafeRawBufferPointer) throws {
         let error = writeAll(bytes, to: descriptor)
         guard error == 0 else { throw FormatError.system("write", file: path, error) }
+        (end, unsent) = (end + bytes.count, unsent + bytes.count)
+        if unsent >= Self.sent { send() }
+    }
+
+    /// Bytes that are sent to the disk at a time.
+    private static let sent = 1 << 23
+
+    /// Tells the system to begin bringing what was written to the disk, and does not wait: else all of it would be left for
+    /// `synchronize`, and everybody would wait for that. Advice only.
+    private func send() {
+        gdn_begin_writing(descriptor, Int64(end - unsent), Int64(unsent))
+        unsent = 0
     }
 
     /// Appends bytes.
@@ -64,8 +81,13 @@ package final class OutputFile {
     }
 
     /// Writes a whole file under a temporary name beside `path`, makes it durable and renames it: readers see the
-    /// old file or the new one, never a part.
+    /// old file or the new one, never a part. A device or a pipe is written to as it is.
     package static func replace(_ path: String, _ body: (OutputFile) throws -> Void) throws {
+        // Renamed over /dev/null a file would take the device away from everybody.
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG, status.st_mode & S_IFMT != S_IFDIR {
+            return try body(OutputFile(path))
+        }
         let temporary = "\(path).tmp-\(getpid())"
         do {
             let file = try OutputFile(temporary)

@@ -27,9 +27,21 @@ extension Tokenizer {
                 start = end ?? text.count
             }
         }
-        let results = ChunkResults(chunks)
-        concurrently(chunks.count, threads: threads) { index in
-            results.set(index) { encode($0, specialTokens: specialTokens, into: &$1) }
+        // Short texts go together: a thread that came back for each line would mostly wait for the others.
+        var groups: [Range<Int>] = []
+        var (first, size) = (0, 0)
+        for index in chunks.indices {
+            size += chunks[index].bytes.count
+            if size >= TextChunk.groupLength || index + 1 == chunks.count {
+                groups.append(first..<index + 1)
+                (first, size) = (index + 1, 0)
+            }
+        }
+        let (results, work) = (ChunkResults(chunks), groups)
+        concurrently(work.count, threads: threads) { group in
+            for index in work[group] {
+                results.set(index) { encode($0, specialTokens: specialTokens, into: &$1) }
+            }
         }
         var tokens = [[Int32]](repeating: [], count: texts.count)
         for (chunk, part) in zip(chunks, results.take()) {
@@ -43,6 +55,8 @@ extension Tokenizer {
 private struct TextChunk: @unchecked Sendable {
     /// Bytes from which on a cut is looked for.
     static let length = 1 << 19
+    /// Bytes of text that a thread takes at a time, at least.
+    static let groupLength = 1 << 17
 
     let text: Int
     let bytes: UnsafeRawBufferPointer

@@ -38,7 +38,7 @@ extension BytePairTokenizer {
             }
         }
         return [
-            ("merges", "\(model.merges.count)"), ("normalizer", normalizes ? "NFC" : "none"),
+            ("merges", "\(model.merges.count)"), ("normalizer", normalizer.description),
             ("words", stages.joined(separator: "; ") + (preTokenizer.addsPrefixSpace ? "; a space in front" : "")),
         ]
     }

@@ -65,6 +65,30 @@ import GDNCPUBackend
         #expect(worst < 1e-5 * Double(k).squareRoot() + 1e-6, "\(m) × \(n) × \(k) \(transposeA) \(transposeB) \(beta)")
     }
 
+    /// Products of many rows pack B once for all pieces; with one thread, or few rows, the kernel packs or reads in place.
+    @Test(arguments: [2, 3]) func packingOnceGivesTheSameBits(threads: Int) {
+        let one = CPUBackend(threads: 1, matrixProducts: .builtIn)
+        let cpu = CPUBackend(threads: threads, matrixProducts: .builtIn, poison: true)
+        var random = Random(seed: 8)
+        for (m, n, k) in [(1300, 31, 300), (1801, 1100, 260), (1200, 40, 513)] {
+            for transposeB in [false, true] {
+                let a = (0..<m * (k + 3)).map { _ in Float(random.normal()) }
+                let b = (0..<n * k).map { _ in Float(random.normal()) }
+                let results = [one, cpu].map { cpu in
+                    let (left, right, c) = (cpu.tensor(a, [a.count]), cpu.tensor(b, [b.count]), cpu.zeros([m, n + 1]))
+                    for beta in [0, 1] as [Float] {
+                        cpu.matmul(
+                            c.floats, ldc: n + 1, left.floats, lda: k + 3, right.floats, ldb: transposeB ? k : n,
+                            transposeB: transposeB, m: m, n: n, k: k, beta: beta)
+                    }
+                    return c.floatArray()
+                }
+                #expect(results[0] == results[1], "\(m) × \(n) × \(k) \(transposeB)")
+            }
+        }
+        #expect(cpu.memory.guardViolations == 0)
+    }
+
     @Test(arguments: libraries) func productsAreTheSameForEveryNumberOfThreads(_ library: MatrixProductLibrary) {
         var random = Random(seed: 5)
         let (m, n, k) = (513, 300, 900)

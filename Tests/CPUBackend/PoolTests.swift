@@ -1,3 +1,4 @@
+import Foundation
 import GDNTensor
 import Synchronization
 import Testing
@@ -38,6 +39,19 @@ private final class Counter: Sendable {
             }
         }
         #expect(total.value.load(ordering: .relaxed) == 4 * 200 * 5)
+    }
+
+    /// A thread whose share is done takes over what others have left: here all of it lies in one share.
+    @Test func idleThreadsHelp() {
+        let cpu = CPUBackend(threads: 4)
+        let (seen, together) = (Counter(), Counter())
+        cpu.parallel(8) { task in
+            seen.value.add(1, ordering: .relaxed)
+            // The first task of a share of two waits until all others are done; ten seconds at most.
+            for _ in 0..<100_000 where task == 0 && seen.value.load(ordering: .relaxed) < 8 { usleep(100) }
+            if task == 0 { together.value.add(seen.value.load(ordering: .relaxed), ordering: .relaxed) }
+        }
+        #expect(together.value.load(ordering: .relaxed) == 8)
     }
 
     @Test func piecesCoverTheRange() {

@@ -78,6 +78,22 @@ import Testing
         #expect(error.template == "t" && error.line == line && error.column == column, "\(error)")
     }
 
+    /// Found by the comparison with random expressions: what is undefined counts as a sequence of nothing.
+    @Test func undefinedIsASequence() throws {
+        let source = "{{ missing is sequence }} {{ missing is iterable }} {{ none is sequence }} {{ 1 is sequence }}"
+        #expect(try ChatTemplate(source: source).render(variables: [:]) == "True True False False")
+    }
+
+    /// A field that begins with an attribute or a key was counted like an empty one.
+    @Test func fieldsOfFormatsNameAnArgument() throws {
+        #expect(try ChatTemplate(source: "{{ '{0[a]}'.format({'a': 1}) }}").render(variables: [:]) == "1")
+        for field in ["{.a}", "{[a]}"] {
+            let template = try ChatTemplate(source: "{{ '\(field)'.format({'a': 1}) }}")
+            let error = #expect(throws: ChatTemplateError.self) { try template.render(variables: [:]) }
+            #expect(error?.kind == .value)
+        }
+    }
+
     /// Each of these would run for ever, fill the memory or exhaust the stack.
     @Test(arguments: [
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",

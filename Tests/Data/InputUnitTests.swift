@@ -11,7 +11,7 @@ import Testing
     import Foundation
 #endif
 
-/// Large files in parts, compressed and damaged files, records too large for memory, standard input.
+/// Large files in parts, compressed and damaged files.
 @Suite struct InputUnitTests {
     let folder = TemporaryFolder()
 
@@ -164,33 +164,6 @@ import Testing
         #expect(throws: FormatError.self) { _ = try readAll(other, [good]) }
     }
 
-    /// Peak memory of the process, in bytes.
-    func peak() -> Int {
-        var usage = rusage()
-        getrusage(__rusage_who_t(0), &usage)
-        return Int(usage.ru_maxrss) * 1024
-    }
-
-    @Test func aDocumentOfAGigabyteTakesLittleMemory() throws {
-        let lines = TemporaryFolder.fixture("compressed/gigabyte.jsonl.zst")
-        let before = peak()
-        let reader = try DocumentReader()
-        let found = try read(reader, #require(try reader.units(of: [lines]).first))
-        #expect(found.texts == ["one", "two"] && found.records == [0, 2])
-        #expect(found.report.malformed == 1 && found.report.records == 3 && found.report.findings.first?.line == 2)
-
-        let text = try folder.write("a.txt.zst", TemporaryFolder.read(lines))
-        var (bytes, longest) = (0, 0)
-        let report = try reader.read(#require(try reader.units(of: [text]).first)) {
-            bytes += $0.bytes.count
-            longest = max(longest, $0.bytes.count)
-        }.report
-        #expect(bytes > 1 << 30 && longest == 1 << 24 && report.records == 1 && report.cut == 1)
-        #expect(report.documents == 65 && report.findings.count == 1)
-        // A line is held up to 256 MiB; other tests that run meanwhile need some memory, too.
-        #expect(peak() - before < 1 << 29)
-    }
-
     @Test func piecesOfATextCountAsOneRecord() throws {
         let good = String(repeating: "Zeile ä\n", count: 40)
         var bytes = Array(good.utf8)
@@ -233,42 +206,16 @@ import Testing
         #expect(try JSONDecoder().decode(DocumentReader.Settings.self, from: JSONEncoder().encode(other)) == other)
         var report = DataReport()
         report.damaged = 3
-        let text = String(decoding: try JSONEncoder().encode(report), as: UTF8.self)
+        // Without an order of the keys the one that is taken out was the last in one process of ten, with no comma behind it.
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let text = String(decoding: try encoder.encode(report), as: UTF8.self)
         #expect(try JSONDecoder().decode(DataReport.self, from: Data(text.utf8)) == report)
         let older = text.replacing("\"damaged\":3,", with: "")
         #expect(older != text)
         #expect(try JSONDecoder().decode(DataReport.self, from: Data(older.utf8)) == DataReport())
         #expect(throws: DataError.self) { _ = try DocumentReader(.init(longestRecord: 1)) }
         #expect(throws: DataError.self) { _ = try DocumentReader(.init(standardInput: .parquet)) }
-    }
-
-    /// Standard input belongs to the whole process; no other test reads it.
-    @Test func standardInputIsReadAsWhatItIs() throws {
-        func through(_ bytes: [UInt8], _ settings: DocumentReader.Settings = .init()) throws -> [String] {
-            let file = open(try folder.write("input", bytes), O_RDONLY)
-            let kept = dup(0)
-            dup2(file, 0)
-            close(file)
-            defer {
-                dup2(kept, 0)
-                close(kept)
-            }
-            var texts: [String] = []
-            let (report, sources) = try DocumentReader(settings).read(["-"]) {
-                texts.append(String(decoding: $0.bytes, as: UTF8.self))
-            }
-            #expect(report.files == 1 && sources.map(\.path) == ["-"])
-            #expect(sources.first?.bytes == bytes.count && sources.first?.sha256 == SHA256.digest(bytes))
-            return texts
-        }
-        #expect(try through(Array("just text\n".utf8)) == ["just text\n"])
-        #expect(try through(Array("\n {\"text\": \"a\"}\n{\"text\": \"b\"}".utf8)) == ["a", "b"])
-        #expect(try through(Array("{\"text\": \"a\"}".utf8), .init(standardInput: .text)) == ["{\"text\": \"a\"}"])
-        for name in ["members.jsonl.gz", "frames.jsonl.zst"] {
-            let bytes = try TemporaryFolder.read(TemporaryFolder.fixture("compressed/\(name)"))
-            #expect(try through(bytes).count == 60)
-        }
-        #expect(throws: DataError.self) { _ = try through([]) }
     }
 
     @Test func damagedFilesNeverCrash() throws {

@@ -1,11 +1,11 @@
-// Fibers: stacks of their own, switched by hand. On x86-64 in a few nanoseconds, elsewhere through ucontext.
+// Fibers: stacks of their own, switched by hand in a few nanoseconds.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
-#include "Place.h"
-
-#if defined(__x86_64__)
+#if !defined(__x86_64__)
+#error "the emulated device runs on x86-64"
+#endif
 
 struct Fiber {
     void *stack_pointer;
@@ -42,21 +42,3 @@ inline void fiber_make(Fiber *fiber, void *stack, size_t size, void (*entry)()) 
     for (int i = 0; i < 6; i++) *--top = nullptr;
     fiber->stack_pointer = top;
 }
-
-#else
-
-#include <ucontext.h>
-
-struct Fiber {
-    ucontext_t context;
-};
-inline void fiber_switch(Fiber *from, Fiber *to) { swapcontext(&from->context, &to->context); }
-inline void fiber_make(Fiber *fiber, void *stack, size_t size, void (*entry)()) {
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = stack;
-    fiber->context.uc_stack.ss_size = size;
-    fiber->context.uc_link = nullptr;
-    makecontext(&fiber->context, entry, 0);
-}
-
-#endif

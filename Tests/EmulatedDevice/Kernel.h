@@ -154,6 +154,9 @@ inline void emu_griddepcontrol_launch_dependents() {}
 inline void emu_cp_async_cg_shared_global(unsigned to, const void *from, int valid) {
     emu_copy_async(emu_shared_pointer(to), from, 16, valid);
 }
+inline void emu_cp_async_ca_shared_global(unsigned to, const void *from, int valid, int bytes) {
+    emu_copy_async(emu_shared_pointer(to), from, bytes, valid);
+}
 inline void emu_cp_async_commit_group() { emu_copy_commit(); }
 inline void emu_cp_async_wait_group(int pending) { emu_copy_wait(pending); }
 

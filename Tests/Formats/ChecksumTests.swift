@@ -75,6 +75,19 @@ import Testing
         #expect(sum.value == 0xe306_9283)
     }
 
+    /// With the processor's instruction and without, in one piece and in several; where it has none, these are the same.
+    @Test func crc32cIsTheSameWithoutTheInstruction() {
+        let bytes = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* $0 &* 13 &+ $0 >> 7) }
+        for count in [0, 1, 7, 8, 9, 63, 1000, (1 << 15) - 1, 1 << 15, 32_791, 100_003, bytes.count] {
+            var plain = CRC32C(usingInstruction: false)
+            plain.update(Array(bytes[..<count]))
+            #expect(CRC32C.checksum(Array(bytes[..<count])) == plain.value, "\(count) bytes")
+            var sum = CRC32C()
+            for cut in [0..<count / 3, count / 3..<count] { sum.update(Array(bytes[cut])) }
+            #expect(sum.value == plain.value, "\(count) bytes in two pieces")
+        }
+    }
+
     /// Checksums of two pieces give that of the whole, wherever it is cut.
     @Test func crc32cOfPiecesCombines() {
         let bytes = (0..<2000).map { UInt8(truncatingIfNeeded: $0 &* $0 &* 31 &+ $0 >> 3) }

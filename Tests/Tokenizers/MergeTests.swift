@@ -127,4 +127,25 @@ struct SlowMerges {
         try TokenizerFile.save(ByteTokenizer(), in: folder.root)
         #expect(try TokenizerFile.load(from: folder.root).vocabularySize == 256)
     }
+
+    /// Damaged rank files are refused or read, never more than that.
+    @Test func damagedRankFilesNeverCrash() throws {
+        let good = Array(try ranks().utf8)
+        var random = Random(seed: 83)
+        var refused = 0
+        for _ in 0..<400 {
+            var bytes = random.index(below: 4) == 0 ? Array(good.prefix(random.index(below: good.count))) : good
+            for _ in 0...random.index(below: 3) where !bytes.isEmpty {
+                let alphabet = Array("=+ /\n09AZ\u{1}".utf8) + [0xff]
+                bytes[random.index(below: bytes.count)] = alphabet[random.index(below: alphabet.count)]
+            }
+            do {
+                let tokenizer = try BytePairTokenizer(tiktoken: folder.write("gpt2.tiktoken", bytes))
+                _ = tokenizer.decode(tokenizer.encode("some text 123 漢字"))
+            } catch is FormatError {
+                refused += 1
+            }
+        }
+        #expect(refused > 40)
+    }
 }

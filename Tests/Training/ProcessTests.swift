@@ -23,15 +23,16 @@ import Testing
         ).write(to: URL(fileURLWithPath: folder.path("recipe.yaml")))
     }
 
-    private func start(_ arguments: [String], output: Any? = nil, error: Any? = nil, library: String? = nil) throws
-        -> Process
-    {
+    private func start(
+        _ arguments: [String], output: Any? = nil, error: Any? = nil, library: String? = nil, input: Any? = nil
+    ) throws -> Process {
         let tests = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
         let process = Process()
         process.executableURL = tests.deletingLastPathComponent().appendingPathComponent("gdn")
         process.arguments = arguments
         process.standardOutput = output ?? FileHandle.nullDevice
         process.standardError = error ?? output ?? FileHandle.nullDevice
+        if let input { process.standardInput = input }
         if let library {
             process.environment = ProcessInfo.processInfo.environment.merging(["GDN_BLAS": library]) { $1 }
         }
@@ -48,13 +49,13 @@ import Testing
         return process.terminationStatus
     }
 
-    private func waitForStep(_ step: Int, in run: String) throws {
-        for _ in 0..<3000 {
+    /// Waits until a run has done a step or is over, as long as that takes on a busy machine.
+    private func wait(for process: Process, toReach step: Int, in run: String) {
+        while process.isRunning {
             let found = (try? MetricsLog.read(folder.path("runs/\(run)/metrics.jsonl")))?.records.map(\.step).max() ?? 0
             if found >= step { return }
             usleep(2000)
         }
-        Issue.record("the run did not reach step \(step)")
     }
 
     private func result(_ run: String) -> [Data?] {
@@ -64,38 +65,54 @@ import Testing
     @Test(arguments: [SIGINT, SIGTERM])
     func aSignalEndsTheRunWithACheckpointAndStatus130(number: Int32) throws {
         #expect(try status(train(["--run.name", "straight"])) == 0)
-        let process = try train()
-        try waitForStep(7, in: "a")
-        kill(process.processIdentifier, number)
-        #expect(status(process) == 130)
-        let store = CheckpointStore(folder: folder.path("runs/a"))
+        var (ended, name) = (Int32(0), "")
+        // On a busy machine the run may be over before this process has seen its steps.
+        for attempt in 0..<20 where ended == 0 {
+            name = "stopped-\(attempt)"
+            let process = try train(["--run.name", name])
+            wait(for: process, toReach: 7, in: name)
+            kill(process.processIdentifier, number)
+            ended = status(process)
+        }
+        #expect(ended == 130)
+        let store = CheckpointStore(folder: folder.path("runs/\(name)"))
         let step = try #require(try store.latestSound()?.step)
         #expect(step >= 7 && step < 60)
-        #expect(try status(train(["--resume", "auto"])) == 0)
-        #expect(result("a") == result("straight"))
-        #expect(!result("a").contains(nil))
+        #expect(try status(train(["--run.name", name, "--resume", "auto"])) == 0)
+        #expect(result(name) == result("straight"))
+        #expect(!result(name).contains(nil))
     }
 
     /// Killed again and again, at whatever moment that happens to be, the run ends with the bytes of one never killed.
+    ///
+    /// The moments are steps and a little more, not times: how long a step takes depends on what else the machine does.
     @Test func aRunKilledAgainAndAgainEndsTheSame() throws {
         #expect(try status(train(["--run.name", "straight"])) == 0)
-        var kills = 0
-        for attempt in 0..<200 {
-            let process = try train(["--resume", "auto"])
-            let deadline = Date().addingTimeInterval(
-                0.55 + 0.013 * Double(attempt * 7 % 40) + 0.02 * Double(attempt))
-            while process.isRunning && Date() < deadline { usleep(1000) }
-            if process.isRunning {
-                kill(process.processIdentifier, SIGKILL)
-                kills += 1
+        var (kills, name) = (0, "")
+        for round in 0..<20 where kills < 3 {
+            name = "killed-\(round)"
+            for attempt in 0..<12 {
+                let process = try train(["--run.name", name, "--resume", "auto"])
+                wait(for: process, toReach: 1 + attempt * 5, in: name)
+                usleep(UInt32(attempt * 7 % 10) * 1300)
+                if process.isRunning {
+                    kill(process.processIdentifier, SIGKILL)
+                    kills += 1
+                }
                 process.waitUntilExit()
-            } else if process.terminationStatus == 0 {
-                break
+                if process.terminationReason == .exit {
+                    #expect(process.terminationStatus == 0)
+                    break
+                }
             }
+            // A run that is over is not gone on with.
+            if result(name) != result("straight") {
+                #expect(try status(train(["--run.name", name, "--resume", "auto"])) == 0)
+            }
+            #expect(result(name) == result("straight"))
+            #expect(!result(name).contains(nil))
         }
-        #expect(kills > 0)
-        #expect(result("a") == result("straight"))
-        #expect(!result("a").contains(nil))
+        #expect(kills >= 3)
     }
 
     @Test func theExitStatusSaysWhatHappened() throws {
@@ -169,6 +186,16 @@ import Testing
             #expect(status == 1 && message.contains("in.jsonl\(place)"), "\(message)")
         }
         #expect(content(output) == written)
+        // From a pipe and into one.
+        let (source, sink) = (Pipe(), Pipe())
+        let piped = try start(
+            Array(score[..<3]) + ["--input", "-", "--output", "/dev/stdout"], output: sink,
+            error: FileHandle.nullDevice, input: source)
+        let requests = "{\"text\": \"ab\"}\n{\"tokens\": [97, 98]}\n{\"tokens\": [7]}\n"
+        source.fileHandleForWriting.write(Data(requests.utf8))
+        try source.fileHandleForWriting.close()
+        #expect(sink.fileHandleForReading.readDataToEndOfFile() == written)
+        #expect(status(piped) == 0)
     }
 
     /// As with `head`: no message, the status a shell gives to what SIGPIPE ends. A training keeps what it has.
@@ -182,7 +209,7 @@ import Testing
         let (read, said) = (Pipe(), Pipe())
         let arguments = ["train", folder.path("recipe.yaml"), "--training.steps", "100000"]
         let training = try start(arguments, output: read, error: said)
-        try waitForStep(2, in: "a")
+        wait(for: training, toReach: 2, in: "a")
         try read.fileHandleForReading.close()
         let note = said.fileHandleForReading.readDataToEndOfFile()
         #expect(status(training) == 141)
@@ -198,6 +225,9 @@ import Testing
         let (status, message) = try outcome(["generate", "--model", model, "--prompt", "a"])
         #expect(status == 1)
         #expect(message.contains("was trained on the recall task: it has no tokenizer"))
+        // Such an option was once noticed after the prompt had been printed, with status 1.
+        let (misused, advice) = try outcome(["generate", "--model", model, "--prompt", "a", "--top-p", "1.5"])
+        #expect(misused == 2 && advice.contains("top-p is 1.5; it must be above 0 and at most 1"))
         let train = ["train", folder.path("recipe.yaml"), "--run.name", "b"]
         let (refused, reason) = try outcome(train, library: "onednnn")
         #expect(refused == 1)
@@ -209,7 +239,7 @@ import Testing
 
     @Test func aSecondProcessIsRefused() throws {
         let first = try train(["--training.steps", "100000"])
-        try waitForStep(1, in: "a")
+        wait(for: first, toReach: 1, in: "a")
         let pipe = Pipe()
         let second = try start(["train", folder.path("recipe.yaml"), "--resume", "auto"], output: pipe)
         let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)

@@ -281,6 +281,7 @@ import Testing
         ([("data.train", "/nowhere/x.txt")], "/nowhere/x.txt"),
         ([("training.steps", "null")], "the run has no length"),
         ([("run.dtype", "bfloat16")], "run.dtype: bfloat16 training is not available on the CPU"),
+        ([("run.tf32", "true")], "run.tf32: TF32 products are not available on the CPU"),
         ([("training.prompts", "[\"\"]")], "holds an empty prompt"),
         ([("data.tokenizer", "/nowhere")], "/nowhere: open failed"),
         ([("data.length", "100_000")], "the data have"),

@@ -12,7 +12,8 @@
 
 #pragma STDC FP_CONTRACT ON
 
-#define BLOCK_K 512
+// A panel of B, BLOCK_K × 32 floats, and a tile's rows of A share the first-level cache.
+#define BLOCK_K 256
 #define BLOCK_M 192
 #define BLOCK_N 1024
 #define PACK_LINES 16
@@ -173,6 +174,9 @@ static inline long even_piece(long total, long limit, long unit) {
     return smaller(limit, (size + unit - 1) / unit * unit);
 }
 
+// Columns of B with those of the last panel that are padding.
+static inline long padded_columns(const kernel_set *set, long n) { return (n + set->columns - 1) / set->columns * set->columns; }
+
 // One block: rows i0… of A against columns j0… of B over p0…; the B panels are packed already when `packed_b` is not NULL.
 static void multiply_block(const kernel_set *set, operand a, operand b, long i0, long rows, long j0, long columns,
                            long p0, long k, float alpha, float *packed_a, const float *packed_b, float beta, float *c,
@@ -214,6 +218,29 @@ static void multiply_plainly(long m, long n, long k, float alpha, operand a, ope
     }
 }
 
+// C, block by block, in the same order of p for every m and n. `panels` is B packed as by gdn_gemm_pack_f32; where it is NULL,
+// B is packed here or read in place.
+static void multiply_blocks(const kernel_set *set, float *buffer, operand left, operand right, const float *panels, int packs_b,
+                            long m, long n, long k, float alpha, float beta, float *c, long ldc) {
+    long block_k = even_piece(k, BLOCK_K, 8), block_n = panels ? n : BLOCK_N;
+    long block_m = even_piece(m, BLOCK_M / set->rows * set->rows, set->rows);
+    // Rows that are contiguous in p: a few lines of each row are met again in the next steps of p, and must not evict each
+    // other. Rows that are contiguous in i: a step of p reads one new line, which the processor asks for early enough.
+    int packs_a = buffer && (n > BLOCK_N || (left.along == 1 && strides_collide(left.across, set->rows, 7)));
+    for (long p0 = 0; p0 < k; p0 += block_k) {
+        long depth = smaller(block_k, k - p0);
+        float keep = p0 == 0 ? beta : 1;
+        for (long j0 = 0; j0 < n; j0 += block_n) {
+            long columns = smaller(block_n, n - j0);
+            const float *packed_b = panels ? panels + p0 * padded_columns(set, n) : packs_b ? buffer + BUFFER_A : NULL;
+            if (packs_b) pack(buffer + BUFFER_A, set->columns, right, j0, p0, columns, depth);
+            for (long i0 = 0; i0 < m; i0 += block_m)
+                multiply_block(set, left, right, i0, smaller(block_m, m - i0), j0, columns, p0, depth, alpha,
+                               packs_a ? buffer : NULL, packed_b, keep, c, ldc);
+        }
+    }
+}
+
 void gdn_gemm_f32(int transpose_a, int transpose_b, long m, long n, long k, float alpha, const float *a, long lda,
                   const float *b, long ldb, float beta, float *c, long ldc) {
     if (m <= 0 || n <= 0) return;
@@ -223,25 +250,29 @@ void gdn_gemm_f32(int transpose_a, int transpose_b, long m, long n, long k, floa
     operand right = {b, transpose_b ? ldb : 1, transpose_b ? 1 : ldb};
     float *buffer = packing_buffer();
     if (!buffer) return multiply_plainly(m, n, k, alpha, left, right, beta, c, ldc);
+    int packs_b = right.along == 1 || n % set->lanes != 0 || (m > 64 && k > 128) || strides_collide(ldb, k, 16);
+    multiply_blocks(set, buffer, left, right, NULL, packs_b, m, n, k, alpha, beta, c, ldc);
+}
 
-    long block_k = even_piece(k, BLOCK_K, 8);
-    long block_m = even_piece(m, BLOCK_M / set->rows * set->rows, set->rows);
-    int packs_b = right.along == 1 || n % set->lanes != 0 || (m > 64 && k > 128) ||
-                  strides_collide(ldb, k, 16);
-    // A few lines in each row of A are met again in the next steps of p; those along p only in the next tile.
-    int packs_a = n > BLOCK_N || (left.along == 1 ? strides_collide(lda, set->rows, 7) : strides_collide(lda, k, 16));
+long gdn_gemm_panels(long n) { return padded_columns(kernels(), n) / kernels()->columns; }
+
+long gdn_gemm_packed_floats(long n, long k) { return padded_columns(kernels(), n) * k; }
+
+void gdn_gemm_pack_f32(float *panels, int transpose_b, long n, long k, const float *b, long ldb, long first, long last) {
+    const kernel_set *set = kernels();
+    operand right = {b, transpose_b ? ldb : 1, transpose_b ? 1 : ldb};
+    long block_k = even_piece(k, BLOCK_K, 8), column = first * set->columns;
     for (long p0 = 0; p0 < k; p0 += block_k) {
         long depth = smaller(block_k, k - p0);
-        float keep = p0 == 0 ? beta : 1;
-        for (long j0 = 0; j0 < n; j0 += BLOCK_N) {
-            long columns = smaller(BLOCK_N, n - j0);
-            float *packed_b = buffer + BUFFER_A;
-            if (packs_b) pack(packed_b, set->columns, right, j0, p0, columns, depth);
-            for (long i0 = 0; i0 < m; i0 += block_m)
-                multiply_block(set, left, right, i0, smaller(block_m, m - i0), j0, columns, p0, depth, alpha,
-                               packs_a ? buffer : NULL, packs_b ? packed_b : NULL, keep, c, ldc);
-        }
+        pack(panels + p0 * padded_columns(set, n) + column * depth, set->columns, right, column, p0,
+             smaller(n, last * set->columns) - column, depth);
     }
+}
+
+void gdn_gemm_packed_f32(long m, long n, long k, const float *a, long lda, const float *panels, float beta, float *c,
+                         long ldc) {
+    operand left = {a, lda, 1}, none = {NULL, 0, 0};
+    multiply_blocks(kernels(), packing_buffer(), left, none, panels, 0, m, n, k, 1, beta, c, ldc);
 }
 
 void gdn_rows_f32(long m, long n, long k, const float *x, long ldx, const float *w, long ldw, float beta, float *y,

@@ -1,9 +1,13 @@
 // Thread pool: workers spin for some tens of microseconds after a job and then sleep, so that jobs which follow each
 // other closely cost well under a microsecond to start and an idle program costs nothing.
 //
-// One atomic ticket holds the number of the job and the next unclaimed task. A worker claims a task by
-// compare-and-swap on the whole ticket: that succeeds only while the job it read about is still running, so a worker
-// that wakes late can never run a task with another job's arguments, and the caller need not wait for sleepers.
+// Every thread has a queue, its own share of the job's tasks in order, and helps the others when that is done. Jobs that
+// cut the same rows into tasks so meet the same thread again, and what it wrote in its caches: between processors that
+// share no cache a line costs many times what it costs there.
+//
+// A queue's atomic ticket holds the number of the job and the next unclaimed task. A task is claimed by compare-and-swap
+// on the whole ticket: that succeeds only while the job it read about is still running, so a worker that wakes late can
+// never run a task with another job's arguments, and the caller need not wait for sleepers.
 #include "gdn_cpu.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,8 +18,12 @@
 #define TASKS_A_JOB 0x7fffffffL
 #define CLOSED 0xffffffffu
 
-struct gdn_pool {
+typedef struct {
     _Alignas(64) _Atomic uint64_t ticket;  // job number << 32 | next task
+} queue;
+
+struct gdn_pool {
+    queue *queues;                         // one a thread
     _Alignas(64) _Atomic long finished;    // tasks done of this job
     _Alignas(64) _Atomic(gdn_task) body;   // the job: written only while none runs
     _Atomic(void *) context;
@@ -50,19 +58,23 @@ static uint64_t now(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+// Number of the first task of a thread's share; of the thread after the last: all.
+static inline long share(long tasks, int thread, int threads) { return tasks * thread / threads; }
+
 static inline uint32_t job_of(uint64_t ticket) { return (uint32_t)(ticket >> 32); }
 
-// Claims and runs tasks of job `job` until none is left.
-static void take_part(gdn_pool *pool, uint32_t job, int thread) {
+// Claims and runs tasks of job `job` from one queue until none is left in it.
+static void empty_queue(gdn_pool *pool, int number, uint32_t job, int thread) {
+    _Atomic uint64_t *queue_ticket = &pool->queues[number].ticket;
     for (;;) {
-        uint64_t ticket = atomic_load(&pool->ticket);
+        uint64_t ticket = atomic_load(queue_ticket);
         gdn_task body = atomic_load_explicit(&pool->body, memory_order_acquire);
         void *context = atomic_load_explicit(&pool->context, memory_order_acquire);
         long tasks = atomic_load_explicit(&pool->tasks, memory_order_acquire);
         long first = atomic_load_explicit(&pool->first, memory_order_acquire);
         long task = (long)(ticket & 0xffffffffu);
-        if (job_of(ticket) != job || task >= tasks) return;
-        if (!atomic_compare_exchange_weak(&pool->ticket, &ticket, ticket + 1)) continue;
+        if (job_of(ticket) != job || task >= share(tasks, number + 1, pool->threads)) return;
+        if (!atomic_compare_exchange_weak(queue_ticket, &ticket, ticket + 1)) continue;
         body(context, first + task, thread);
         if (atomic_fetch_add(&pool->finished, 1) + 1 == tasks && atomic_load(&pool->caller_sleeps)) {
             pthread_mutex_lock(&pool->lock);
@@ -72,18 +84,24 @@ static void take_part(gdn_pool *pool, uint32_t job, int thread) {
     }
 }
 
+// The thread's own share of job `job` first, then what the others have left of theirs.
+static void take_part(gdn_pool *pool, uint32_t job, int thread) {
+    for (int i = 0; i < pool->threads; i++) empty_queue(pool, (thread + i) % pool->threads, job, thread);
+}
+
 // Waits for a job other than `seen`; false when the pool ends.
-static int wait_for_job(gdn_pool *pool, uint32_t seen) {
+static int wait_for_job(gdn_pool *pool, int thread, uint32_t seen) {
+    _Atomic uint64_t *ticket = &pool->queues[thread].ticket;
     uint64_t limit = now() + SPIN_NANOSECONDS;
     do {
         for (int i = 0; i < 64; i++) {
-            if (job_of(atomic_load(&pool->ticket)) != seen) return 1;
+            if (job_of(atomic_load(ticket)) != seen) return 1;
             relax();
         }
     } while (now() < limit && !atomic_load(&pool->stops));
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (job_of(atomic_load(&pool->ticket)) == seen && !atomic_load(&pool->stops))
+    while (job_of(atomic_load(ticket)) == seen && !atomic_load(&pool->stops))
         pthread_cond_wait(&pool->work, &pool->lock);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
@@ -95,8 +113,8 @@ static void *work(void *argument) {
     free(argument);
     running_as = start.thread;
     uint32_t seen = 0;
-    while (wait_for_job(start.pool, seen)) {
-        seen = job_of(atomic_load(&start.pool->ticket));
+    while (wait_for_job(start.pool, start.thread, seen)) {
+        seen = job_of(atomic_load(&start.pool->queues[start.thread].ticket));
         take_part(start.pool, seen, start.thread);
     }
     return NULL;
@@ -111,7 +129,9 @@ gdn_pool *gdn_pool_create(int threads) {
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->done, NULL);
     pool->workers = calloc((size_t)(threads > 1 ? threads : 1), sizeof(pthread_t));
-    while (pool->workers && pool->threads < threads) {
+    pool->queues = aligned_alloc(64, sizeof(queue) * (size_t)(threads > 1 ? threads : 1));
+    for (int i = 0; pool->queues && i < threads; i++) atomic_init(&pool->queues[i].ticket, 0);
+    while (pool->workers && pool->queues && pool->threads < threads) {
         worker_start *start = malloc(sizeof *start);
         if (!start) break;
         *start = (worker_start){pool, pool->threads};
@@ -137,6 +157,7 @@ void gdn_pool_destroy(gdn_pool *pool) {
     pthread_cond_destroy(&pool->done);
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->callers);
+    free(pool->queues);
     free(pool->workers);
     free(pool);
 }
@@ -159,15 +180,15 @@ static void wait_until_finished(gdn_pool *pool, long tasks) {
 
 static void run_job(gdn_pool *pool, long first, long tasks, gdn_task body, void *context) {
     // Close the last job before its fields change: a worker that sees a new field can then claim nothing with it.
-    uint32_t last = job_of(atomic_load(&pool->ticket));
-    atomic_store(&pool->ticket, (uint64_t)last << 32 | CLOSED);
+    uint32_t last = job_of(atomic_load(&pool->queues[0].ticket)), job = last + 1;
+    for (int i = 0; i < pool->threads; i++) atomic_store(&pool->queues[i].ticket, (uint64_t)last << 32 | CLOSED);
     atomic_store_explicit(&pool->body, body, memory_order_release);
     atomic_store_explicit(&pool->context, context, memory_order_release);
     atomic_store_explicit(&pool->tasks, tasks, memory_order_release);
     atomic_store_explicit(&pool->first, first, memory_order_release);
     atomic_store_explicit(&pool->finished, 0, memory_order_release);
-    uint32_t job = last + 1;
-    atomic_store(&pool->ticket, (uint64_t)job << 32);
+    for (int i = pool->threads - 1; i >= 0; i--)
+        atomic_store(&pool->queues[i].ticket, (uint64_t)job << 32 | (uint64_t)share(tasks, i, pool->threads));
     if (atomic_load(&pool->sleepers) > 0) {
         pthread_mutex_lock(&pool->lock);
         pthread_cond_broadcast(&pool->work);
@@ -176,6 +197,8 @@ static void run_job(gdn_pool *pool, long first, long tasks, gdn_task body, void 
     take_part(pool, job, 0);
     wait_until_finished(pool, tasks);
 }
+
+int gdn_pool_in_task(void) { return running_as >= 0; }
 
 void gdn_pool_run(gdn_pool *pool, long tasks, gdn_task body, void *context) {
     if (running_as >= 0 || tasks <= 1 || gdn_pool_threads(pool) == 1) {

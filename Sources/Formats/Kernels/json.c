@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-enum { block = 32 };
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 // Values of hexadecimal digits plus one; 0 for other bytes.
 static const uint8_t digits[256] = {
@@ -19,45 +21,75 @@ static inline uint32_t unit(const uint8_t *p) {
     return ((a << 12) + (b << 8) + (c << 4) + d) - 0x1111;
 }
 
-// Number of bytes before the first quote, backslash or control character; `count` when there is none.
-static inline size_t plain_prefix(const uint8_t *text, size_t count) {
-    size_t index = 0;
-    while (index + block <= count) {
-        uint8_t special = 0;
-        for (int i = 0; i < block; i++) {
-            uint8_t byte = text[index + i];
-            special |= (uint8_t)(byte == '"') | (uint8_t)(byte == '\\') | (uint8_t)(byte < 0x20);
-        }
-        if (special) break;
-        index += block;
+// Blocks of 64 bytes are looked at as a whole and give a bit a byte: going from bit to bit, the processor has to guess far less
+// often than when it goes from run to run of plain bytes.
+enum { block = 64 };
+
+#if defined(__SSE2__)
+static inline uint64_t bits_of_16(const uint8_t *text, int all) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)text);
+    __m128i found = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    if (all) {
+        found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
+        found = _mm_or_si128(found, _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes));
     }
-    while (index < count && text[index] != '"' && text[index] != '\\' && text[index] >= 0x20) index++;
-    return index;
+    return (uint64_t)(unsigned)_mm_movemask_epi8(found);
+}
+static inline uint64_t bits_of_block(const uint8_t *text, int all) {
+    return bits_of_16(text, all) | bits_of_16(text + 16, all) << 16 | bits_of_16(text + 32, all) << 32
+         | bits_of_16(text + 48, all) << 48;
+}
+#else
+static inline uint64_t bits_of_block(const uint8_t *text, int all) {
+    uint64_t bits = 0;
+    for (int i = 0; i < block; i++) {
+        int found = text[i] == '\\' || (all && (text[i] == '"' || text[i] < 0x20));
+        bits |= (uint64_t)found << i;
+    }
+    return bits;
+}
+#endif
+
+// The backslashes, with `all` also quotes and control characters, of the block at `text`, of which `rest` bytes are there.
+static inline uint64_t special_bits(const uint8_t *text, size_t rest, int all) {
+    if (rest >= block) return bits_of_block(text, all);
+    uint8_t padded[block];
+    memset(padded, 'a', block);
+    memcpy(padded, text, rest);
+    return bits_of_block(padded, all);
+}
+
+// Clears the bits before byte `end`, counted from the block's first, which it may be before or behind.
+static inline uint64_t from_byte(uint64_t bits, size_t start, size_t end) {
+    if (end <= start) return bits;
+    return end - start >= block ? 0 : bits & ~0ull << (end - start);
+}
+
+// Bytes of the escape at `text`; 0 when it is none.
+static inline size_t escape_length(const uint8_t *text, size_t rest) {
+    if (rest < 2) return 0;
+    switch (text[1]) {
+    case 'n': case '"': case '\\': case '/': case 't': case 'r': case 'b': case 'f': return 2;
+    case 'u': return rest >= 6 && unit(text + 2) <= 0xffff ? 6 : 0;
+    default: return 0;
+    }
 }
 
 size_t gdn_json_string(const uint8_t *text, size_t count, int *has_escapes) {
-    size_t index = 0;
-    for (;;) {
-        index += plain_prefix(text + index, count - index);
-        if (index == count) return count;
-        if (text[index] == '"') return index;
-        if (text[index] < 0x20) return count;
-        *has_escapes = 1;
-        // Escapes often follow one another: text of another script is written with nothing else.
-        while (index < count && text[index] == '\\') {
-            if (count - index < 2) return count;
-            switch (text[index + 1]) {
-            case 'n': case '"': case '\\': case '/': case 't': case 'r': case 'b': case 'f':
-                index += 2;
-                break;
-            case 'u':
-                if (count - index < 6 || unit(text + index + 2) > 0xffff) return count;
-                index += 6;
-                break;
-            default: return count;
-            }
+    size_t next = 0;
+    for (size_t start = 0; start < count; start += block) {
+        uint64_t bits = from_byte(special_bits(text + start, count - start, 1), start, next);
+        while (bits) {
+            size_t index = start + (size_t)__builtin_ctzll(bits);
+            if (text[index] == '"') return index;
+            size_t length = text[index] == '\\' ? escape_length(text + index, count - index) : 0;
+            if (length == 0) return count;
+            *has_escapes = 1;
+            next = index + length;
+            bits = from_byte(bits, start, next);
         }
     }
+    return count;
 }
 
 static inline size_t write_utf8(uint8_t *to, uint32_t character) {
@@ -83,37 +115,58 @@ static inline size_t write_utf8(uint8_t *to, uint32_t character) {
     return 4;
 }
 
-size_t gdn_json_unescape(uint8_t *text, size_t count) {
-    size_t from = 0, to = 0;
-    while (from < count) {
-        size_t run = plain_prefix(text + from, count - from);
-        if (from > to) memmove(text + to, text + from, run);
-        from += run;
-        to += run;
-        while (from < count && text[from] == '\\') {
-            uint8_t kind = text[from + 1];
-            if (kind != 'u') {
-                text[to++] = kind == 'n' ? '\n' : kind == 't' ? '\t' : kind == 'r' ? '\r' : kind == 'b' ? '\b'
-                           : kind == 'f' ? '\f' : kind;
-                from += 2;
-                continue;
-            }
-            uint32_t character = unit(text + from + 2);
-            from += 6;
-            if (character >= 0xd800 && character < 0xe000) {
-                uint32_t low = 0;
-                if (character < 0xdc00 && count - from >= 6 && text[from] == '\\' && text[from + 1] == 'u') {
-                    low = unit(text + from + 2);
-                }
-                if (low >= 0xdc00 && low < 0xe000) {
-                    character = 0x10000 + ((character - 0xd800) << 10) + (low - 0xdc00);
-                    from += 6;
-                } else {
-                    character = 0xfffd;
-                }
-            }
-            to += write_utf8(text + to, character);
+// Moves bytes from `from` down to `to`. What is between the two may be written over; `end` is where reading must end.
+static inline void move_down(uint8_t *to, const uint8_t *from, size_t count, const uint8_t *end) {
+    size_t gap = (size_t)(from - to);
+    if (gap == 0) return;
+    size_t index = 0;
+    // A whole step may be stored where it reaches over bytes that were loaded already, and no others.
+    for (; index < count; index += 16) {
+        if ((count - index < 16 && gap < 16) || end - (from + index) < 16) break;
+        uint64_t step[2];
+        memcpy(step, from + index, 16);
+        memcpy(to + index, step, 16);
+    }
+    for (; index < count; index++) to[index] = from[index];
+}
+
+// Writes what the escape at `index` stands for; returns the bytes it takes.
+static inline size_t write_escape(uint8_t *text, size_t index, size_t count, size_t *to) {
+    uint8_t kind = text[index + 1];
+    if (kind != 'u') {
+        text[(*to)++] = kind == 'n' ? '\n' : kind == 't' ? '\t' : kind == 'r' ? '\r' : kind == 'b' ? '\b'
+                      : kind == 'f' ? '\f' : kind;
+        return 2;
+    }
+    uint32_t character = unit(text + index + 2);
+    size_t length = 6;
+    if (character >= 0xd800 && character < 0xe000) {
+        uint32_t low = 0;
+        const uint8_t *behind = text + index + 6;
+        if (character < 0xdc00 && count - index >= 12 && behind[0] == '\\' && behind[1] == 'u') low = unit(behind + 2);
+        if (low >= 0xdc00 && low < 0xe000) {
+            character = 0x10000 + ((character - 0xd800) << 10) + (low - 0xdc00);
+            length = 12;
+        } else {
+            character = 0xfffd;
         }
     }
-    return to;
+    *to += write_utf8(text + *to, character);
+    return length;
+}
+
+size_t gdn_json_unescape(uint8_t *text, size_t count) {
+    size_t from = 0, to = 0;
+    for (size_t start = 0; start < count; start += block) {
+        uint64_t bits = from_byte(special_bits(text + start, count - start, 0), start, from);
+        while (bits) {
+            size_t index = start + (size_t)__builtin_ctzll(bits);
+            move_down(text + to, text + from, index - from, text + count);
+            to += index - from;
+            from = index + write_escape(text, index, count, &to);
+            bits = from_byte(bits, start, from);
+        }
+    }
+    move_down(text + to, text + from, count - from, text + count);
+    return to + count - from;
 }

@@ -11,7 +11,7 @@ package struct LineReader {
     }
 
     /// Bytes read at a time.
-    private static let step = 1 << 18
+    private static let step = 1 << 16
     private let source: any ByteStream
     private let path: String
     private let longest: Int

@@ -16,6 +16,8 @@ package struct Budget: Sendable {
     package static let float32Reassociated = Budget(forward: 1e-5, gradient: 1e-5, gateGradient: 3e-5)
     /// bfloat16 tensors, float32 sums.
     package static let bfloat16 = Budget(forward: 5e-3, gradient: 8e-3, gateGradient: 2e-2)
+    /// float32 tensors whose matrix products round their operands to TF32.
+    package static let tf32 = Budget(forward: 2e-3, gradient: 5e-3, gateGradient: 5e-3)
 }
 
 /// One test case of one operation, as data: the same cases serve the tests, `gdn check` and `gdn bench ops`.
@@ -87,8 +89,8 @@ package struct OperationCase: Sendable {
     package var illConditioned = false
     /// The same in bfloat16: judged by comparison with a plain evaluation whose operands are rounded to bfloat16.
     package var illConditionedInBFloat16 = false
-    /// Why there is no CUDA form for this case; nil where there is one.
-    package var unsupportedOnCUDA: String?
+    /// Whether it computes by the backend's matrix products, which TF32 makes less exact where it is allowed.
+    package var hasMatrixProducts = false
     /// Small enough for finite differences of the reference.
     package var tiny = false
     /// Floating-point operations of one forward.

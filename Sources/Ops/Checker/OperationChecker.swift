@@ -1,5 +1,6 @@
 import GDNAutograd
 import GDNCPUBackend
+import GDNCUDABackend
 import GDNTensor
 
 /// One line of the table `gdn check` prints: one tensor of one case.
@@ -44,7 +45,7 @@ package struct OperationChecker {
             isIllConditioned(operationCase) ? plainErrors(operationCase, inputs, upstream, outputs, gradients) : nil
 
         var rows: [CheckRow] = []
-        let budget = dtype == .bfloat16 ? operationCase.bfloat16Budget ?? .bfloat16 : operationCase.budget
+        let budget = budget(of: operationCase)
         for (index, name) in operationCase.outputs.enumerated() {
             rows.append(
                 CheckRow(
@@ -73,6 +74,17 @@ package struct OperationChecker {
         }
         if operationCase.tiny, dtype == .float32 { rows += finiteDifferences(operationCase, doubles, upstream) }
         return rows
+    }
+
+    /// Whether float32 matrix products round their operands to TF32 here.
+    package var usesTF32: Bool {
+        guard case .cuda(let cuda) = backend else { return false }
+        return cuda.allowsTF32 && dtype == .float32
+    }
+
+    private func budget(of operationCase: OperationCase) -> Budget {
+        if dtype == .bfloat16 { return operationCase.bfloat16Budget ?? .bfloat16 }
+        return usesTF32 && operationCase.hasMatrixProducts ? .tf32 : operationCase.budget
     }
 
     /// How often bytes outside of a tensor have been written; nil where the backend does not watch.

@@ -117,17 +117,19 @@ private struct CrossEntropyCUDA {
     /// Losses of rows `block`, whose logits come first in `logits`; and their gradient.
     func rows(_ losses: Tensor, _ gradient: Tensor?, _ logits: Tensor, _ block: Range<Int>) throws {
         let width = logits.shape[-1]
-        let short = width % 4 == 0 && width <= 40_960
-        let form =
-            short
-            ? try CUDAKernels(cuda, source, dtype, logit + [("WORDS", "\(width)")]) : kernels
-        try form.launch(
-            short ? "cross_entropy_short_rows" : "cross_entropy_rows", blocks: block.count,
-            threads: short ? 1024 : 256,
-            [
-                .tensor(losses.slice(block)), .optional(gradient), .tensor(logits), .tensor(targets.slice(block)),
-                .tensor(kept), .int(Int(ignoreIndex)), .int(width),
-            ])
+        let arguments: [KernelArgument] = [
+            .tensor(losses.slice(block)), .optional(gradient), .tensor(logits), .tensor(targets.slice(block)),
+            .tensor(kept), .int(Int(ignoreIndex)),
+        ]
+        // A row in shared memory and in the registers of 1024 threads, where it fits into both.
+        let bytes = width * logits.dtype.byteCount
+        if bytes % 16 == 0, width <= 40_960, bytes + 1024 <= cuda.description.sharedBytesPerBlock {
+            let form = try CUDAKernels(cuda, source, dtype, logit + [("WORDS", "\(width)")])
+            return try form.launch(
+                "cross_entropy_short_rows", blocks: min(block.count, cuda.description.multiprocessors),
+                threads: 1024, shared: bytes, arguments + [.int(block.count)])
+        }
+        try kernels.launch("cross_entropy_rows", blocks: block.count, threads: 256, arguments + [.int(width)])
     }
 
     /// The mean over the targets that count.

@@ -50,7 +50,8 @@ enum CrossEntropyCases {
                 .normal("weight", [vocabulary, width], scale: 2 / Double(width).squareRoot()),
                 .integers("targets", targets(rows, vocabulary, ignored)),
             ],
-            outputs: ["loss"], budget: .float32, tiny: tiny, flops: Double(2 * rows * width * vocabulary),
+            outputs: ["loss"], budget: .float32, hasMatrixProducts: true, tiny: tiny,
+            flops: Double(2 * rows * width * vocabulary),
             bytes: Double(4 * (rows * width + vocabulary * width)), reference: LinearCrossEntropyReference()
         ) { tape, inputs in
             [try tape.linearCrossEntropy(inputs[0], weight: inputs[1], targets: inputs[2].value)]

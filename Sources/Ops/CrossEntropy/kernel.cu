@@ -52,59 +52,89 @@ KERNEL(cross_entropy_rows)
 }
 
 #ifdef WORDS
-// The same for WORDS words (a multiple of 4, at most 40,960): a block of 1024 threads keeps the row in registers, so that
-// logits are read once.
-constexpr int PER_THREAD_WORDS = (WORDS / 4 + 1023) / 1024;
-
-extern "C" __global__ void __launch_bounds__(1024)
-#if ELEMENT_BFLOAT16
-cross_entropy_short_rows_bfloat16
-#else
-cross_entropy_short_rows_float32
+// The same for rows of WORDS logits that fit into shared memory (WORDS · sizeof(LOGIT) bytes of it; a multiple of 16 bytes):
+// one block of ROW_THREADS threads a multiprocessor, for every grid-th row. Logits are read once, into registers, and the
+// next row is copied to shared memory while this one is computed with and its gradient stored.
+#ifndef ROW_THREADS
+#define ROW_THREADS 1024
 #endif
-(float *losses, element *gradient, const LOGIT *logits, const int *targets, const float *kept, int ignored, int width) {
-    __shared__ float shared[32];
-    i64 row = blockIdx.x;
-    const LOGIT *in = logits + row * WORDS;
-    int target = targets[row];
-    bool keep = target != ignored, inside = target >= 0 && target < WORDS;
-    Floats<4> x[PER_THREAD_WORDS];
-    float maximum = -INFINITY_F, sum = 0;
+constexpr int PER_LOAD = 16 / sizeof(LOGIT), STRIDE = ROW_THREADS * PER_LOAD, LOADS = (WORDS + STRIDE - 1) / STRIDE;
+
+#if ELEMENT_BFLOAT16
+DEVICE float exponential(float x) {
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(1.4426950408889634f * x));
+    return power;
+}
+#else
+DEVICE float exponential(float x) { return expf(x); }
+#endif
+
+// Whether this thread's load `i` lies within the row.
+DEVICE bool within_row(int i) { return (i + 1) * STRIDE <= WORDS || i * STRIDE + (int)threadIdx.x * PER_LOAD < WORDS; }
+
+BOUNDED_KERNEL(cross_entropy_short_rows, ROW_THREADS, 1)
+(float *losses, element *gradient, const LOGIT *logits, const int *targets, const float *kept, int ignored, int rows) {
+    extern __shared__ __align__(16) char memory[];
+    __shared__ float maxima[32], sums[32];
+    LOGIT *own = (LOGIT *)memory + threadIdx.x * PER_LOAD;
+    auto copy_row = [&](int row) {
+        const LOGIT *from = logits + (i64)row * WORDS + threadIdx.x * PER_LOAD;
 #pragma unroll
-    for (int i = 0; i < PER_THREAD_WORDS; i++) {
-        int at = (i * 1024 + threadIdx.x) * 4;
-        if (at < WORDS) load_vector(x[i], in + at);
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            if (at >= WORDS) x[i].at[j] = -INFINITY_F;
-            maximum = fmaxf(maximum, x[i].at[j]);
-        }
-    }
-    maximum = warp_max(maximum);
-    if ((threadIdx.x & 31) == 0) shared[threadIdx.x >> 5] = maximum;
+        for (int i = 0; i < LOADS; i++)
+            if (within_row(i)) copy_async(own + i * STRIDE, from + i * STRIDE, true);
+        copy_commit();
+    };
+    copy_row(blockIdx.x);
+    float share = kept[1];
+    if (threadIdx.x < 32) maxima[threadIdx.x] = -INFINITY_F, sums[threadIdx.x] = 0;
     __syncthreads();
+#pragma unroll 1
+    for (int row = blockIdx.x; row < rows; row += gridDim.x) {
+        int target = targets[row];
+        bool keep = target != ignored, inside = target >= 0 && target < WORDS;
+        float at_target = keep && inside ? to_float(logits[(i64)row * WORDS + target]) : 0.0f;
+        Floats<PER_LOAD> x[LOADS];
+        float maximum = -INFINITY_F, sum = 0;
+        copy_wait<0>();
 #pragma unroll
-    for (int warp = 0; warp < 32; warp++) maximum = fmaxf(maximum, shared[warp]);
-    float at_target = keep && inside ? to_float(in[target]) : 0.0f;
+        for (int i = 0; i < LOADS; i++) {
 #pragma unroll
-    for (int i = 0; i < PER_THREAD_WORDS; i++)
+            for (int j = 0; j < PER_LOAD; j++) x[i].at[j] = -INFINITY_F;
+            if (within_row(i)) load_vector(x[i], own + i * STRIDE);
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            x[i].at[j] = expf(x[i].at[j] - maximum);
-            sum += x[i].at[j];
+            for (int j = 0; j < PER_LOAD; j++) maximum = fmaxf(maximum, x[i].at[j]);
         }
-    sum = block_sum<32>(sum, shared);
-    if (threadIdx.x == 0)
-        losses[row] = !keep ? 0.0f : inside ? maximum + logf(sum) - at_target : __int_as_float(0x7fc00000);
-    if (!gradient) return;
-    float factor = keep ? kept[1] : 0.0f, inverse = factor / sum;
+        maximum = warp_max(maximum);
+        if ((threadIdx.x & 31) == 0) maxima[threadIdx.x >> 5] = maximum;
+        __syncthreads();
+        // All threads have taken their parts of this row.
+        if (row + (int)gridDim.x < rows) copy_row(row + gridDim.x);
+        maximum = warp_max(maxima[threadIdx.x & 31]);
 #pragma unroll
-    for (int i = 0; i < PER_THREAD_WORDS; i++) {
-        int at = (i * 1024 + threadIdx.x) * 4;
-        if (at >= WORDS) continue;
+        for (int i = 0; i < LOADS; i++)
 #pragma unroll
-        for (int j = 0; j < 4; j++) x[i].at[j] = x[i].at[j] * inverse - (at + j == target ? factor : 0.0f);
-        store_vector(gradient + row * WORDS + at, x[i]);
+            for (int j = 0; j < PER_LOAD; j++) {
+                x[i].at[j] = exponential(x[i].at[j] - maximum);
+                sum += x[i].at[j];
+            }
+        sum = warp_sum(sum);
+        if ((threadIdx.x & 31) == 0) sums[threadIdx.x >> 5] = sum;
+        __syncthreads();
+        sum = warp_sum(sums[threadIdx.x & 31]);
+        if (threadIdx.x == 0)
+            losses[row] = !keep ? 0.0f : inside ? maximum + logf(sum) - at_target : __int_as_float(0x7fc00000);
+        if (!gradient) continue;
+        float factor = keep ? share : 0.0f, inverse = factor / sum;
+        element *to = gradient + (i64)row * WORDS + threadIdx.x * PER_LOAD;
+#pragma unroll
+        for (int i = 0; i < LOADS; i++) {
+#pragma unroll
+            for (int j = 0; j < PER_LOAD; j++) x[i].at[j] *= inverse;
+            if (within_row(i)) store_vector(to + i * STRIDE, x[i]);
+        }
+        if (keep && inside && target / PER_LOAD % ROW_THREADS == (int)threadIdx.x)
+            from_float(&gradient[(i64)row * WORDS + target], exponential(at_target - maximum) * inverse - factor);
     }
 }
 #endif

@@ -33,20 +33,29 @@ struct DeltaRulePlan {
     let gradientBytes: Int
 
     init(_ device: DeviceDescription, _ shape: DeltaRuleShape, _ dtype: DType, isPacked: Bool) throws {
-        guard shape.K <= 256 else {
-            throw ShapeError("gated_delta_rule", "q has key dim \(shape.K): the CUDA form takes at most 256")
+        guard shape.K <= 512 else {
+            throw ShapeError("gated_delta_rule", "q has key dim \(shape.K): the CUDA form takes at most 512")
         }
         let size = dtype.byteCount
         let pad = 16 / size
-        let keyPitch = (shape.K + 15) / 16 * 16 + pad
+        // Above 256 two warps share a state; in float32 there is room for one tile of keys only.
+        let splits = shape.K > 256 ? 2 : 1
+        let keyPart = (shape.K + 16 * splits - 1) / (16 * splits) * 16
+        let keyPitch = keyPart * splits + pad
+        let keyTilesAtOnce = splits > 1 && dtype == .float32 ? 1 : 2
         let chunkPitch = 64 + pad
         let gateBytes = 5 * 64 * 4
         // Wide blocks share the tiles of q and k; narrower ones where that would leave multiprocessors without work.
         let units = shape.sequenceCount * shape.HV
         let wide = dtype == .bfloat16 && shape.V > 64 && shape.K <= 128
         let warps = wide && units * ((shape.V + 127) / 128) * 2 > device.multiprocessors ? 8 : 4
-        let valuePitch = 16 * warps + pad
-        let scanStage = (2 * 64 * keyPitch + 64 * valuePitch + 2 * 64 * chunkPitch) * size + gateBytes
+        let valueTile = 16 * warps / splits
+        let valuePitch = valueTile + pad
+        // What a kernel leaves out of its stage keeps a vector's place.
+        let sums = splits > 1 ? warps * 32 * 32 : pad
+        let spare = (keyTilesAtOnce == 1 ? pad * size : 0) + sums * 4
+        let scanStage =
+            (keyTilesAtOnce * 64 * keyPitch + 64 * valuePitch + 2 * 64 * chunkPitch) * size + spare + gateBytes
         let scanStages = 2 * scanStage <= device.sharedBytesPerBlock && dtype == .bfloat16 ? 2 : 1
 
         keyTiles = (keyPitch - pad + 127) / 128
@@ -58,16 +67,19 @@ struct DeltaRulePlan {
 
         let common = [
             ("KEY_DIM", "\(shape.K)"), ("VALUE_DIM", "\(shape.V)"), ("GROUPS", "\(shape.HV / shape.H)"),
-            ("ERASES", shape.erases ? "1" : "0"),
+            ("ERASES", shape.erases ? "1" : "0"), ("ONE_KEY_TILE", keyTilesAtOnce == 1 ? "1" : "0"),
         ]
         defines = common + [("VALUE_WARPS", "\(warps)"), ("STAGES", "\(scanStages)")]
         segmentDefines = common + [("VALUE_WARPS", "4"), ("STAGES", "\(scanStages)")]
         gradientDefines = common + [("VALUE_WARPS", "\(warps)"), ("STAGES", "\(gradientStages)")]
         scanThreads = 32 * warps
-        valueTiles = (shape.V + 16 * warps - 1) / (16 * warps)
+        valueTiles = (shape.V + valueTile - 1) / valueTile
         segmentThreads = 32 * 4
-        segmentTiles = (shape.V + 63) / 64 + (shape.K + 63) / 64
-        let segmentStage = (64 * keyPitch + 64 * (64 + pad) + 64 * chunkPitch + 2 * pad) * size + gateBytes
+        let segmentTile = 16 * 4 / splits
+        segmentTiles = (shape.V + segmentTile - 1) / segmentTile + (shape.K + segmentTile - 1) / segmentTile
+        let segmentSums = splits > 1 ? 4 * 32 * 32 : pad
+        let segmentStage =
+            (64 * keyPitch + 64 * (segmentTile + pad) + 64 * chunkPitch + 2 * pad) * size + segmentSums * 4 + gateBytes
         segmentBytes = scanStages * segmentStage
 
         // As many segments as it takes to fill the device, where they are four times the sequences or more: the division
@@ -79,11 +91,11 @@ struct DeltaRulePlan {
         chunksPerSegment = wanted >= 4 * sequences ? max(16, (chunkCapacity + wanted - 1) / wanted) : chunkCapacity
         segmentCapacity = sequences + (chunkCapacity > chunksPerSegment ? chunkCapacity / chunksPerSegment : 0)
 
-        prepareBytes = max(2 * 64 * keyPitch * size, 3 * 64 * (64 + 4) * (dtype == .bfloat16 ? 4 : 8))
+        prepareBytes = max(2 * 64 * (keyPart + pad) * size, 3 * 64 * (64 + 4) * (dtype == .bfloat16 ? 4 : 8))
         scanBytes = scanStages * scanStage
         stateBytes = scanStages * ((64 * keyPitch + 64 * valuePitch) * size + gateBytes)
         gradientBytes = gradientFixed + gradientStages * gradientStage
-        let needed = max(prepareBytes, scanBytes, gradientBytes)
+        let needed = max(prepareBytes, scanBytes, segmentBytes, gradientBytes)
         guard needed <= device.sharedBytesPerBlock else {
             throw BackendError(
                 "gated_delta_rule: K \(shape.K), V \(shape.V) in \(dtype.rawValue) needs \(needed) bytes of shared memory a "

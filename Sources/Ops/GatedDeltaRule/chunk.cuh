@@ -15,9 +15,11 @@
 
 constexpr int CHUNK = 64;
 constexpr int PAD = 16 / (int)sizeof(element);  // shifts each tile row by 16 bytes: no bank conflicts in ldmatrix
-constexpr int KEY_TILE = (KEY_DIM + 15) / 16 * 16;
+constexpr int KEY_SPLITS = KEY_DIM > 256 ? 2 : 1;  // warps that share sixteen value columns, each with a part of the keys
+constexpr int KEY_PART = (KEY_DIM + 16 * KEY_SPLITS - 1) / (16 * KEY_SPLITS) * 16;
+constexpr int KEY_TILE = KEY_PART * KEY_SPLITS;
 constexpr int KEY_PITCH = KEY_TILE + PAD;
-constexpr int VALUE_TILE = 16 * VALUE_WARPS;  // value columns of one block; a warp owns 16 of them
+constexpr int VALUE_TILE = 16 * VALUE_WARPS / KEY_SPLITS;  // value columns of one block
 constexpr int VALUE_TILES = (VALUE_DIM + VALUE_TILE - 1) / VALUE_TILE;
 constexpr int VALUE_PITCH = VALUE_TILE + PAD;
 constexpr int CHUNK_PITCH = CHUNK + PAD;
@@ -89,19 +91,23 @@ DEVICE const float *gate_decay(const float *gates) { return gates + 2 * CHUNK; }
 DEVICE const float *gate_rest(const float *gates) { return gates + 3 * CHUNK; }
 DEVICE const float *gate_strength(const float *gates) { return gates + 4 * CHUNK; }
 
-// Sᵀ of one warp: 16 value columns as rows, all key dims as columns.
+// Where this warp's key dims and value columns begin in the block's tiles.
+DEVICE int first_key() { return KEY_SPLITS > 1 ? (threadIdx.x >> 5) % KEY_SPLITS * KEY_PART : 0; }
+DEVICE int first_column() { return (threadIdx.x >> 5) / KEY_SPLITS * 16; }
+
+// Sᵀ of one warp: 16 value columns as rows, its key dims as columns.
 struct State {
-    Accumulator at[KEY_TILE / 8];
+    Accumulator at[KEY_PART / 8];
 };
 
 // From `state` [K, width] in float32, column `column` on; zero where null or outside.
 DEVICE void load_state(State &s, const float *state, int column, int width = VALUE_DIM) {
     int g = lane_id() >> 2, t = lane_id() & 3;
 #pragma unroll
-    for (int n = 0; n < KEY_TILE / 8; n++)
+    for (int n = 0; n < KEY_PART / 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            int key = n * 8 + 2 * t + (i & 1), value = column + g + (i >> 1) * 8;
+            int key = first_key() + n * 8 + 2 * t + (i & 1), value = column + g + (i >> 1) * 8;
             bool inside = state && key < KEY_DIM && value < width;
             s.at[n].at[i] = inside ? state[key * width + value] : 0.0f;
         }
@@ -111,10 +117,10 @@ DEVICE void load_state(State &s, const float *state, int column, int width = VAL
 DEVICE void store_state(const State &s, float *state, int column, int width = VALUE_DIM) {
     int g = lane_id() >> 2, t = lane_id() & 3;
 #pragma unroll
-    for (int n = 0; n < KEY_TILE / 8; n++)
+    for (int n = 0; n < KEY_PART / 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            int key = n * 8 + 2 * t + (i & 1), value = column + g + (i >> 1) * 8;
+            int key = first_key() + n * 8 + 2 * t + (i & 1), value = column + g + (i >> 1) * 8;
             if (key < KEY_DIM && value < width) state[key * width + value] = s.at[n].at[i];
         }
 }
@@ -122,14 +128,14 @@ DEVICE void store_state(const State &s, float *state, int column, int width = VA
 // To scratch [V, K] as elements: what the gradient kernel multiplies with.
 DEVICE void store_scratch_state(const State &s, element *state, int column) {
 #pragma unroll
-    for (int n = 0; n < KEY_TILE / 8; n++)
-        store_rows<KEY_PAIRS>(state + (i64)column * KEY_DIM + n * 8, KEY_DIM, s.at[n], VALUE_DIM - column,
-                              KEY_DIM - n * 8);
+    for (int n = 0; n < KEY_PART / 8; n++)
+        store_rows<KEY_PAIRS>(state + (i64)column * KEY_DIM + first_key() + n * 8, KEY_DIM, s.at[n], VALUE_DIM - column,
+                              KEY_DIM - first_key() - n * 8);
 }
 
 DEVICE void scale_state(State &s, float factor) {
 #pragma unroll
-    for (int n = 0; n < KEY_TILE / 8; n++)
+    for (int n = 0; n < KEY_PART / 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) s.at[n].at[i] *= factor;
 }
@@ -143,9 +149,9 @@ DEVICE void scale_columns(Accumulator &c, const float *factors, int n) {
 // Sᵀ += left · right, left 16 × 16 rows of the chunk from `step * 16` on, right a tile [CHUNK][KEY_PITCH].
 DEVICE void update_state(State &s, const FragmentA &left, const element *right, int step) {
 #pragma unroll
-    for (int n = 0; n < KEY_TILE / 16; n++) {
+    for (int n = 0; n < KEY_PART / 16; n++) {
         FragmentB b0, b1;
-        load_b_transposed<KEY_PITCH>(b0, b1, right, n * 16, step * 16);
+        load_b_transposed<KEY_PITCH>(b0, b1, right + first_key(), n * 16, step * 16);
         multiply(s.at[2 * n], left, b0);
         multiply(s.at[2 * n + 1], left, b1);
     }

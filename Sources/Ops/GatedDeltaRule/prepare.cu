@@ -146,25 +146,30 @@ DEVICE void invert(solver *inverse, solver *lower, solver *scratch) {
     __syncthreads();
 }
 
-// Grid: one block of 128 threads a slot. Shared: two tiles [CHUNK][KEY_PITCH], or two matrices [CHUNK][SOLVE_PITCH]
+constexpr int PART_PITCH = KEY_PART + PAD;
+
+// Grid: one block of 128 threads a slot. Shared: two tiles [CHUNK][PART_PITCH], or two matrices [CHUNK][SOLVE_PITCH]
 // and one of half the rows in their place.
 KERNEL(gated_delta_rule_forward_prepare)
 (element *inverse, element *scores, float *gates, const element *q, const element *k, const float *log_decay,
  const float *beta, const Chunk *chunks, int value_heads, float scale) {
     extern __shared__ __align__(16) unsigned char shared[];
     __shared__ float cumulative[2 * CHUNK], strength[CHUNK];
-    element *q_tile = (element *)shared, *k_tile = q_tile + CHUNK * KEY_PITCH;
+    element *q_tile = (element *)shared, *k_tile = q_tile + CHUNK * PART_PITCH;
     int slot = blockIdx.x, head = slot % value_heads, key_heads = value_heads / GROUPS;
     Chunk chunk = chunks[slot / value_heads];
     if (chunk.rows == 0) return;
     int warp = threadIdx.x >> 5, lane = lane_id(), g = lane >> 2, t = lane & 3;
 
     i64 key_offset = ((i64)chunk.token * key_heads + head / GROUPS) * KEY_DIM;
-    load_tile<CHUNK, KEY_TILE, KEY_PITCH, 128, KEY_ALIGNED>(q_tile, q + key_offset, (i64)key_heads * KEY_DIM,
-                                                            chunk.rows, KEY_DIM);
-    load_tile<CHUNK, KEY_TILE, KEY_PITCH, 128, KEY_ALIGNED>(k_tile, k + key_offset, (i64)key_heads * KEY_DIM,
-                                                            chunk.rows, KEY_DIM);
-    copy_commit();
+    auto load_part = [&](int first) {
+        load_tile<CHUNK, KEY_PART, PART_PITCH, 128, KEY_ALIGNED>(q_tile, q + key_offset + first, (i64)key_heads * KEY_DIM,
+                                                                 chunk.rows, KEY_DIM - first);
+        load_tile<CHUNK, KEY_PART, PART_PITCH, 128, KEY_ALIGNED>(k_tile, k + key_offset + first, (i64)key_heads * KEY_DIM,
+                                                                 chunk.rows, KEY_DIM - first);
+        copy_commit();
+    };
+    load_part(0);
 
     // Gates, while the tiles arrive. Missing rows repeat the last sum and write nothing. β = 0, or below, is taken as 1e-15:
     // nothing is written to the state that float32 would notice, and ∂β stays a quotient of what was stored.
@@ -210,33 +215,42 @@ KERNEL(gated_delta_rule_forward_prepare)
     Accumulator kk[8], qk[8];
 #pragma unroll
     for (int n = 0; n < 8; n++) clear(kk[n]), clear(qk[n]);
-#pragma unroll 2
-    for (int step = 0; step < KEY_TILE / 16; step++) {
-        FragmentA from_k = load_a<KEY_PITCH>(k_tile, warp * 16, step * 16);
-        FragmentA from_q = load_a<KEY_PITCH>(q_tile, warp * 16, step * 16);
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-            if (n > warp) continue;
-            FragmentB b0, b1;
-            load_b<KEY_PITCH>(b0, b1, k_tile, n * 16, step * 16);
-            multiply(kk[2 * n], from_k, b0);
-            multiply(kk[2 * n + 1], from_k, b1);
-            multiply(qk[2 * n], from_q, b0);
-            multiply(qk[2 * n + 1], from_q, b1);
-        }
-    }
 #if !ELEMENT_BFLOAT16 && ERASES
-    double exact[CHUNK * CHUNK / 128];
-#pragma unroll
-    for (int i = 0; i < CHUNK * CHUNK / 128; i++) {
-        int row = (threadIdx.x + 128 * i) / CHUNK, column = threadIdx.x % CHUNK;
-        exact[i] = 0;
-        if (row > column)
-            for (int key = 0; key < KEY_TILE; key++)
-                exact[i] += (double)k_tile[row * KEY_PITCH + key] * k_tile[column * KEY_PITCH + key];
-    }
+    double exact[CHUNK * CHUNK / 128] = {};
 #endif
-    __syncthreads();
+#pragma unroll
+    for (int part = 0; part < KEY_SPLITS; part++) {
+        if (part > 0) {
+            load_part(part * KEY_PART);
+            copy_wait<0>();
+            __syncthreads();
+        }
+#pragma unroll 2
+        for (int step = 0; step < KEY_PART / 16; step++) {
+            FragmentA from_k = load_a<PART_PITCH>(k_tile, warp * 16, step * 16);
+            FragmentA from_q = load_a<PART_PITCH>(q_tile, warp * 16, step * 16);
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                if (n > warp) continue;
+                FragmentB b0, b1;
+                load_b<PART_PITCH>(b0, b1, k_tile, n * 16, step * 16);
+                multiply(kk[2 * n], from_k, b0);
+                multiply(kk[2 * n + 1], from_k, b1);
+                multiply(qk[2 * n], from_q, b0);
+                multiply(qk[2 * n + 1], from_q, b1);
+            }
+        }
+#if !ELEMENT_BFLOAT16 && ERASES
+#pragma unroll
+        for (int i = 0; i < CHUNK * CHUNK / 128; i++) {
+            int row = (threadIdx.x + 128 * i) / CHUNK, column = threadIdx.x % CHUNK;
+            if (row > column)
+                for (int key = 0; key < KEY_PART; key++)
+                    exact[i] += (double)k_tile[row * PART_PITCH + key] * k_tile[column * PART_PITCH + key];
+        }
+#endif
+        __syncthreads();
+    }
 
     solver *lower = (solver *)shared, *solved = lower + CHUNK * SOLVE_PITCH, *scratch = solved + CHUNK * SOLVE_PITCH;
     element *scores_out = scores + (i64)slot * CHUNK * CHUNK;

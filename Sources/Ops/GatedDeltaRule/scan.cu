@@ -26,7 +26,7 @@ KERNEL(gated_delta_rule_forward_scan)
     Place at = find_place(segments, value_heads);
     if (at.segment.place < 0) return;
     ScanInputs in = {q, k, v, inverse, scores, gates, chunks, value_heads, at.head, at.tile * VALUE_TILE};
-    int column = in.column + (threadIdx.x >> 5) * 16;
+    int column = in.column + first_column();
     State s;
     load_state(s, starts ? starts + at.own : nullptr, column);
     forward_pass<true>(s, in, at.segment.begin, at.segment.end, out, solved, column, scale);
@@ -41,7 +41,7 @@ KERNEL(gated_delta_rule_backward_scan)
     Place at = find_place(segments, value_heads);
     if (at.segment.place < 0) return;
     ScanInputs in = {q, k, d_out, inverse, scores, gates, chunks, value_heads, at.head, at.tile * VALUE_TILE};
-    int column = in.column + (threadIdx.x >> 5) * 16;
+    int column = in.column + first_column();
     State s;
     load_state(s, ends ? ends + at.own : nullptr, column);
     backward_pass<true>(s, in, at.segment.begin, at.segment.end, dv, state_gradients, column, scale);
@@ -77,7 +77,7 @@ KERNEL(gated_delta_rule_backward_states)
     Place at = find_place(segments, value_heads);
     if (at.segment.place < 0) return;
     ScanInputs in = {nullptr, k, solved, nullptr, nullptr, gates, chunks, value_heads, at.head, at.tile * VALUE_TILE};
-    int warp = threadIdx.x >> 5, column = in.column + warp * 16, head = at.head;
+    int column = in.column + first_column(), head = at.head;
 
     State s;
     load_state(s, starts ? starts + at.own : nullptr, column);
@@ -101,7 +101,7 @@ KERNEL(gated_delta_rule_backward_states)
 #pragma unroll
         for (int step = 0; step < 4; step++) {
             Accumulator left, right;
-            unpack(left, right, load_a_transposed<VALUE_PITCH>(stage.solved, warp * 16, step * 16));
+            unpack(left, right, load_a_transposed<VALUE_PITCH>(stage.solved, first_column(), step * 16));
             scale_columns(left, gate_rest(stage.gates), 2 * step);
             scale_columns(right, gate_rest(stage.gates), 2 * step + 1);
             update_state(s, as_operand(left, right), stage.k, step);

@@ -4,7 +4,13 @@
 // factors per token (γ, ρ, β) are factors per column. An accumulator becomes the left operand of the next product in
 // registers.
 //
-// Tiles of the next chunk are copied while this one is computed (STAGES 2); one barrier a chunk.
+// Tiles of the next chunk are copied while this one is computed (STAGES 2); one barrier a chunk. Above K = 256 a state
+// is shared by two warps, which exchange their sums over the keys. There the float32 form has room for one tile of keys
+// only (ONE_KEY_TILE): k and q take turns in it.
+
+#ifndef ONE_KEY_TILE
+#define ONE_KEY_TILE 0
+#endif
 
 // What a block needs of one chunk. READS: whether outputs are read from the state, which takes q and the scores, too.
 template <bool READS>
@@ -12,8 +18,9 @@ struct ScanStage {
     element k[CHUNK * KEY_PITCH];
     element rows[CHUNK * VALUE_PITCH];  // v forward, the gradient of the outputs backward
     element inverse[CHUNK * CHUNK_PITCH];
-    element q[READS ? CHUNK * KEY_PITCH : PAD];
+    element q[READS && !ONE_KEY_TILE ? CHUNK * KEY_PITCH : PAD];
     element scores[READS ? CHUNK * CHUNK_PITCH : PAD];
+    float sums[KEY_SPLITS > 1 ? VALUE_WARPS * 32 * 32 : PAD];
     float gates[GATES];
 };
 
@@ -24,17 +31,19 @@ struct ScanInputs {
     int value_heads, head, column;
 };
 
+DEVICE void load_keys(element *tile, const element *keys, const ScanInputs &in, const Chunk &chunk) {
+    int key_heads = in.value_heads / GROUPS;
+    i64 offset = ((i64)chunk.token * key_heads + in.head / GROUPS) * KEY_DIM;
+    load_tile<CHUNK, KEY_TILE, KEY_PITCH, SCAN_THREADS, KEY_ALIGNED>(tile, keys + offset, (i64)key_heads * KEY_DIM,
+                                                                     chunk.rows, KEY_DIM);
+}
+
 template <bool READS>
 DEVICE void load_stage(ScanStage<READS> &stage, const ScanInputs &in, const Chunk &chunk, int index) {
-    int key_heads = in.value_heads / GROUPS;
-    i64 keys = ((i64)chunk.token * key_heads + in.head / GROUPS) * KEY_DIM, key_stride = (i64)key_heads * KEY_DIM;
     i64 values = ((i64)chunk.token * in.value_heads + in.head) * VALUE_DIM + in.column;
     i64 slot = (i64)index * in.value_heads + in.head;
-    load_tile<CHUNK, KEY_TILE, KEY_PITCH, SCAN_THREADS, KEY_ALIGNED>(stage.k, in.k + keys, key_stride, chunk.rows,
-                                                                     KEY_DIM);
-    if (READS)
-        load_tile<CHUNK, KEY_TILE, KEY_PITCH, SCAN_THREADS, KEY_ALIGNED>(stage.q, in.q + keys, key_stride, chunk.rows,
-                                                                         KEY_DIM);
+    load_keys(stage.k, in.k, in, chunk);
+    if (READS && !ONE_KEY_TILE) load_keys(stage.q, in.q, in, chunk);
     if (READS || in.rows)
         load_tile<CHUNK, VALUE_TILE, VALUE_PITCH, SCAN_THREADS, VALUE_ALIGNED>(
             stage.rows, in.rows + values, (i64)in.value_heads * VALUE_DIM, chunk.rows, VALUE_DIM - in.column);
@@ -45,6 +54,38 @@ DEVICE void load_stage(ScanStage<READS> &stage, const ScanInputs &in, const Chun
                                                                  CHUNK, CHUNK);
     load_gates(stage.gates, in.gates + slot * GATES);
     copy_commit();
+}
+
+// Puts q, or k again, in the place of the keys, once no warp needs these any more.
+template <bool READS>
+DEVICE void exchange_keys(ScanStage<READS> &stage, const element *keys, const ScanInputs &in, const Chunk &chunk) {
+    __syncthreads();
+    load_keys(stage.k, keys, in, chunk);
+    copy_commit();
+    copy_wait<0>();
+    __syncthreads();
+}
+
+// Adds up what the warps of the same value columns have summed over their keys, in order.
+template <bool READS>
+DEVICE void add_key_parts(Accumulator *a, ScanStage<READS> &stage) {
+    if (KEY_SPLITS == 1) return;
+    int warp = threadIdx.x >> 5, lane = lane_id(), first = warp / KEY_SPLITS * KEY_SPLITS;
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) stage.sums[(warp * 32 + n * 4 + i) * 32 + lane] = a[n].at[i];
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float sum = 0;
+            for (int part = first; part < first + KEY_SPLITS; part++)
+                sum += stage.sums[(part * 32 + n * 4 + i) * 32 + lane];
+            a[n].at[i] = sum;
+        }
 }
 
 // c += a · what rounding left of Tᵀ, T = G ⊙ A: at (j, i) of the tile for T_ij, i > j.
@@ -80,7 +121,6 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
                          float scale) {
     extern __shared__ __align__(16) unsigned char shared[];
     ScanStage<READS> *stages = (ScanStage<READS> *)shared;
-    int warp = threadIdx.x >> 5;
     // Entries of the table are read one chunk before they are needed: their latency is the chain's.
     Chunk chunk, next = begin < end ? in.chunks[begin] : Chunk{};
     Chunk later = begin + 1 < end ? in.chunks[begin + 1] : Chunk{};
@@ -105,24 +145,34 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
         Accumulator x[8], o[8];
 #pragma unroll
         for (int n = 0; n < 8; n++) clear(x[n]), clear(o[n]);
+        // One loop, so that both products take the same packed state; two where k and q take turns.
 #pragma unroll
-        for (int step = 0; step < KEY_TILE / 16; step++) {
-            FragmentA a = as_operand(s.at[2 * step], s.at[2 * step + 1]);
+        for (int turn = 0; turn <= ONE_KEY_TILE; turn++) {
+            if (turn == 1 && !READS) break;
+            if (turn == 1) exchange_keys(stage, in.q, in, chunk);
+            const element *keys = stage.k + first_key(), *queries = (ONE_KEY_TILE ? stage.k : stage.q) + first_key();
 #pragma unroll
-            for (int n = 0; n < 4; n++) {
-                FragmentB b0, b1;
-                if (ERASES) {
-                    load_b<KEY_PITCH>(b0, b1, stage.k, n * 16, step * 16);
-                    multiply(x[2 * n], a, b0);
-                    multiply(x[2 * n + 1], a, b1);
-                }
-                if (READS) {
-                    load_b<KEY_PITCH>(b0, b1, stage.q, n * 16, step * 16);
-                    multiply(o[2 * n], a, b0);
-                    multiply(o[2 * n + 1], a, b1);
+            for (int step = 0; step < KEY_PART / 16; step++) {
+                FragmentA a = as_operand(s.at[2 * step], s.at[2 * step + 1]);
+#pragma unroll
+                for (int n = 0; n < 4; n++) {
+                    FragmentB b0, b1;
+                    if (ERASES && turn == 0) {
+                        load_b<KEY_PITCH>(b0, b1, keys, n * 16, step * 16);
+                        multiply(x[2 * n], a, b0);
+                        multiply(x[2 * n + 1], a, b1);
+                    }
+                    if (READS && turn == ONE_KEY_TILE) {
+                        load_b<KEY_PITCH>(b0, b1, queries, n * 16, step * 16);
+                        multiply(o[2 * n], a, b0);
+                        multiply(o[2 * n + 1], a, b1);
+                    }
                 }
             }
         }
+        if (ERASES) add_key_parts(x, stage);
+        if (READS) add_key_parts(o, stage);
+        if (READS && ONE_KEY_TILE) exchange_keys(stage, in.k, in, chunk);
 
         // Rᵀ = β (Vᵀ − γ Xᵀ), the right-hand side of the triangular system
         FragmentA r[4];
@@ -130,7 +180,7 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
         for (int step = 0; step < 4; step++) {
             Accumulator left, right;
             if (READS || in.rows) {
-                unpack(left, right, load_a_transposed<VALUE_PITCH>(stage.rows, warp * 16, step * 16));
+                unpack(left, right, load_a_transposed<VALUE_PITCH>(stage.rows, first_column(), step * 16));
             } else {
                 clear(left), clear(right);
             }
@@ -188,6 +238,7 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
             i64 offset = ((i64)chunk.token * in.value_heads + in.head) * VALUE_DIM + column;
 #pragma unroll
             for (int n = 0; n < 8; n++) {
+                if (first_key() > 0) break;  // the other warp of these columns writes the same
                 store_transposed<VALUE_PAIRS>(out + offset + n * 8 * stride, stride, o[n], chunk.rows - n * 8,
                                               VALUE_DIM - column);
                 if (solved)
@@ -215,7 +266,6 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
                           int column, float scale) {
     extern __shared__ __align__(16) unsigned char shared[];
     ScanStage<true> *stages = (ScanStage<true> *)shared;
-    int warp = threadIdx.x >> 5;
     Chunk chunk, next = begin < end ? in.chunks[end - 1] : Chunk{};
     Chunk later = begin + 1 < end ? in.chunks[end - 2] : Chunk{};
     if (STAGES == 2 && begin < end) load_stage(stages[(end - 1) & 1], in, next, end - 1);
@@ -242,22 +292,23 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
 #pragma unroll
         for (int n = 0; n < 8; n++) clear(du[n]), clear(y[n]);
 #pragma unroll
-        for (int step = 0; step < KEY_TILE / 16; step++) {
+        for (int step = 0; step < KEY_PART / 16; step++) {
             FragmentA a = as_operand(s.at[2 * step], s.at[2 * step + 1]);
 #pragma unroll
             for (int n = 0; n < 4; n++) {
                 FragmentB b0, b1;
-                load_b<KEY_PITCH>(b0, b1, stage.k, n * 16, step * 16);
+                load_b<KEY_PITCH>(b0, b1, stage.k + first_key(), n * 16, step * 16);
                 multiply(du[2 * n], a, b0);
                 multiply(du[2 * n + 1], a, b1);
             }
         }
+        add_key_parts(du, stage);
 #pragma unroll
         for (int n = 0; n < 8; n++) scale_columns(du[n], rest, n);
         FragmentA from_out[4];
 #pragma unroll
         for (int step = 0; step < 4; step++) {
-            from_out[step] = load_a_transposed<VALUE_PITCH>(stage.rows, warp * 16, step * 16);
+            from_out[step] = load_a_transposed<VALUE_PITCH>(stage.rows, first_column(), step * 16);
 #pragma unroll
             for (int n = 0; n <= step; n++) {
                 FragmentB b0, b1;
@@ -287,7 +338,7 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
 #pragma unroll
         for (int n = 0; n < 8; n++) {
             scale_columns(y[n], strength, n);
-            if (WRITES)
+            if (WRITES && first_key() == 0)
                 store_transposed<VALUE_PAIRS>(dv + offset + n * 8 * stride, stride, y[n], chunk.rows - n * 8,
                                               VALUE_DIM - column);
         }
@@ -307,8 +358,14 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
                 left.at[i] *= scale, right.at[i] *= scale;
                 y[2 * step].at[i] = -y[2 * step].at[i], y[2 * step + 1].at[i] = -y[2 * step + 1].at[i];
             }
-            update_state(s, as_operand(left, right), stage.q, step);
             if (ERASES) update_state(s, as_operand(y[2 * step], y[2 * step + 1]), stage.k, step);
+            if (!ONE_KEY_TILE) update_state(s, as_operand(left, right), stage.q, step);
+            from_out[step] = as_operand(left, right);
+        }
+        if (ONE_KEY_TILE) {
+            exchange_keys(stage, in.q, in, chunk);
+#pragma unroll
+            for (int step = 0; step < 4; step++) update_state(s, from_out[step], stage.k, step);
         }
     }
 }

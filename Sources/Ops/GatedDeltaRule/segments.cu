@@ -20,7 +20,7 @@ KERNEL(gated_delta_rule_forward_segments)
     bool transition = tile >= VALUE_TILES;
     if (segment.place < 0 || segment.place & LAST_SEGMENT || (transition && segment.place & FIRST_SEGMENT)) return;
     if (transition) tile -= VALUE_TILES;
-    int column = tile * VALUE_TILE + (threadIdx.x >> 5) * 16;
+    int column = tile * VALUE_TILE + first_column();
     ScanInputs in = {nullptr, k, transition ? nullptr : v, inverse, nullptr, gates, chunks, value_heads, head,
                      tile * VALUE_TILE};
     i64 own = (i64)number * value_heads + head;
@@ -29,10 +29,10 @@ KERNEL(gated_delta_rule_forward_segments)
     if (transition) {
         int g = lane_id() >> 2, t = lane_id() & 3;
 #pragma unroll
-        for (int n = 0; n < KEY_TILE / 8; n++)
+        for (int n = 0; n < KEY_PART / 8; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++)
-                s.at[n].at[i] = n * 8 + 2 * t + (i & 1) == column + g + (i >> 1) * 8 ? 1.0f : 0.0f;
+                s.at[n].at[i] = first_key() + n * 8 + 2 * t + (i & 1) == column + g + (i >> 1) * 8 ? 1.0f : 0.0f;
     } else {
         i64 of_sequence = ((i64)segment.sequence * value_heads + head) * KEY_DIM * VALUE_DIM;
         bool starts = initial_state && segment.place & FIRST_SEGMENT;
@@ -56,7 +56,7 @@ KERNEL(gated_delta_rule_backward_segments)
     Segment segment = segments[number];
     if (segment.place < 0 || segment.place & FIRST_SEGMENT) return;
     ScanInputs in = {q, k, d_out, inverse, scores, gates, chunks, value_heads, head, tile * VALUE_TILE};
-    int column = in.column + (threadIdx.x >> 5) * 16;
+    int column = in.column + first_column();
     i64 of_sequence = ((i64)segment.sequence * value_heads + head) * KEY_DIM * VALUE_DIM;
     State s;
     bool ends = d_final_state && segment.place & LAST_SEGMENT;

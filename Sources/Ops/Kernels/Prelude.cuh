@@ -1,7 +1,7 @@
 // Prepended to every kernel file: element types, conversions, reductions, asynchronous copies, matrix tiles.
 // No CUDA header is used: NVRTC carries none, and everything here is a few instructions of PTX.
 //
-// ELEMENT_BFLOAT16 (0 or 1) chooses what `element` is; KERNEL(name) appends the dtype to a kernel's name.
+// ELEMENT_BFLOAT16 (0 or 1) chooses what `element` is; KERNEL(name) and BOUNDED_KERNEL append the dtype to a kernel's name.
 
 typedef unsigned short bfloat16;
 typedef unsigned int u32;
@@ -9,11 +9,15 @@ typedef long long i64;
 
 #if ELEMENT_BFLOAT16
 typedef bfloat16 element;
-#define KERNEL(name) extern "C" __global__ void name##_bfloat16
+#define WITH_DTYPE(name) name##_bfloat16
 #else
 typedef float element;
-#define KERNEL(name) extern "C" __global__ void name##_float32
+#define WITH_DTYPE(name) name##_float32
 #endif
+#define KERNEL(name) extern "C" __global__ void WITH_DTYPE(name)
+// At most `threads` a block, and registers for `blocks` of them a multiprocessor.
+#define BOUNDED_KERNEL(name, threads, blocks)                                                                          \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) WITH_DTYPE(name)
 
 #define DEVICE __device__ __forceinline__
 #define FULL_MASK 0xffffffffu
@@ -58,10 +62,10 @@ DEVICE float sigmoid(float x) {
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 #endif
 DEVICE float silu(float x) { return x * sigmoid(x); }
-// d(x σ(x))/dx = σ (1 + x (1 − σ))
+// d(x σ(x))/dx = σ (1 + x (1 − σ)), as two fused operations
 DEVICE float silu_gradient(float x) {
     float s = sigmoid(x);
-    return s * (1.0f + x * (1.0f - s));
+    return s + s * (x - x * s);
 }
 // ln(1 + eˣ) without overflow.
 DEVICE float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
@@ -123,6 +127,33 @@ DEVICE void store_vector(T *to, const Floats<1> &v) {
     from_float(to, v.at[0]);
 }
 
+// N numbers as they lie in memory, on their way while others are computed with. In whole words: halves of their own would
+// take a register each.
+template <typename T, int N>
+struct __align__(N * sizeof(T)) Packed {
+    u32 word[N * sizeof(T) / 4];
+    DEVICE float value(int j) const {
+        if (sizeof(T) == 4) return __uint_as_float(word[j]);
+        return j & 1 ? high_half(word[j / 2]) : low_half(word[j / 2]);
+    }
+};
+template <>
+struct Packed<bfloat16, 1> {
+    bfloat16 half;
+    DEVICE float value(int) const { return to_float(half); }
+};
+template <int N, typename T>
+DEVICE Packed<T, N> fetch(const T *from) {
+    return *(const Packed<T, N> *)from;
+}
+template <typename T, int N>
+DEVICE Floats<N> widen(const Packed<T, N> &packed) {
+    Floats<N> v;
+#pragma unroll
+    for (int j = 0; j < N; j++) v.at[j] = packed.value(j);
+    return v;
+}
+
 // --- Reductions (a fixed tree, so results do not depend on timing) -----------------------------------------------
 
 DEVICE float warp_sum(float x) {
@@ -158,6 +189,9 @@ DEVICE float block_sum(float x, float *shared) {
 constexpr int ROW_VECTORS = WIDTH / VECTOR;
 constexpr int PER_THREAD = (ROW_VECTORS + GROUP - 1) / GROUP;
 constexpr int BLOCK_ROWS = BLOCK_THREADS / GROUP;
+// Blocks a multiprocessor that kernels with sums over rows leave registers for: 16 warps, where rows go by vectors of
+// bfloat16 and are packed on their way. Other forms need more registers, and no speed.
+constexpr int SUMMING_BLOCKS = sizeof(element) == 2 && VECTOR > 1 ? 512 / BLOCK_THREADS : 1;
 
 struct RowPart {
     Floats<VECTOR> at[PER_THREAD];
@@ -187,29 +221,20 @@ DEVICE void store_row(T *row, const RowPart &part, bool active) {
 }
 
 // A part of a row as it lies in memory: loads that are under way while another row is computed with.
-struct __align__(VECTOR * sizeof(element)) RawVector {
-    element at[VECTOR];
+struct PackedPart {
+    Packed<element, VECTOR> at[PER_THREAD];
 };
-struct RawPart {
-    RawVector at[PER_THREAD];
-};
-DEVICE void fetch_row(RawPart &part, const element *row, bool active) {
+DEVICE void fetch_row(PackedPart &part, const element *row, bool active) {
 #pragma unroll
     for (int i = 0; i < PER_THREAD; i++) {
         int vector = i * GROUP + threadIdx.x % GROUP;
-        if (active && vector < ROW_VECTORS) {
-            part.at[i] = *(const RawVector *)(row + vector * VECTOR);
-        } else {
-#pragma unroll
-            for (int j = 0; j < VECTOR; j++) part.at[i].at[j] = 0;
-        }
+        part.at[i] = {};
+        if (active && vector < ROW_VECTORS) part.at[i] = fetch<VECTOR>(row + vector * VECTOR);
     }
 }
-DEVICE void widen_row(RowPart &to, const RawPart &from) {
+DEVICE void widen_row(RowPart &to, const PackedPart &from) {
 #pragma unroll
-    for (int i = 0; i < PER_THREAD; i++)
-#pragma unroll
-        for (int j = 0; j < VECTOR; j++) to.at[i].at[j] = to_float(from.at[i].at[j]);
+    for (int i = 0; i < PER_THREAD; i++) to.at[i] = widen(from.at[i]);
 }
 
 #define EACH_ELEMENT(i, j)                                                                                             \
@@ -267,6 +292,13 @@ DEVICE u32 shared_address(const void *pointer) { return (u32)__cvta_generic_to_s
 DEVICE void copy_async(void *to, const void *from, bool valid) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
                  "r"(valid ? 16 : 0)
+                 : "memory");
+}
+// The same for 4 or 8 bytes.
+template <int BYTES>
+DEVICE void copy_async_small(void *to, const void *from, bool valid) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(valid ? BYTES : 0), "n"(BYTES)
                  : "memory");
 }
 DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

@@ -20,7 +20,7 @@ enum LinearCases {
             operation: "linear", name: name,
             inputs: [.normal("x", [rows, width])]
                 + outputs.enumerated().map { .normal("weight\($0.offset)", [$0.element, width], scale: scale) },
-            outputs: outputs.indices.map { "y\($0)" }, budget: .float32, tiny: tiny,
+            outputs: outputs.indices.map { "y\($0)" }, budget: .float32, hasMatrixProducts: true, tiny: tiny,
             flops: Double(2 * rows * width * total), bytes: Double(4 * (rows * width + rows * total + width * total)),
             reference: LinearReference()
         ) { tape, inputs in

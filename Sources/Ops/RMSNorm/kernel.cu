@@ -24,7 +24,7 @@ KERNEL(rms_norm_forward)
 
 // With n = x r and a = dy (offset + w):  dx = r (a − n mean(a n)) + dsum,  dw = Σ dy n over the block's rows.
 // Grid: any number of blocks; block b takes rows b, b + grid, …, and writes partial b. The next row is loaded meanwhile.
-KERNEL(rms_norm_backward)
+BOUNDED_KERNEL(rms_norm_backward, BLOCK_THREADS, SUMMING_BLOCKS)
 (element *dx, float *partial, const element *dy, const element *dsum, const element *x, const float *inverse_rms,
  const float *weight, float offset, i64 rows) {
     RowPart scale, gathered_dw;
@@ -34,7 +34,7 @@ KERNEL(rms_norm_backward)
         gathered_dw.at[i].at[j] = 0;
     }
     i64 stride = (i64)gridDim.x * BLOCK_ROWS, row = (i64)blockIdx.x * BLOCK_ROWS + threadIdx.x / GROUP;
-    RawPart next_x, next_dy, next_dsum;
+    PackedPart next_x, next_dy, next_dsum;
     float next_r = row < rows ? inverse_rms[row] : 0.0f;
     fetch_row(next_x, x + row * WIDTH, row < rows);
     fetch_row(next_dy, dy + row * WIDTH, row < rows);

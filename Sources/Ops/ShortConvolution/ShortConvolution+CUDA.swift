@@ -19,20 +19,23 @@ struct ShortConvolutionCUDA {
     func record(on tape: Tape) throws -> [Variable] {
         let inputs = [x, weight] + [bias, initialState].compactMap { $0 }
         let (input, channels, width) = (x.value, shape.channels, shape.width)
-        let vector = channels % 4 == 0 ? 4 : 1
-        let forwardVector = channels % 8 == 0 && input.dtype == .bfloat16 && width <= 4 ? 8 : vector
+        let isHalf = input.dtype == .bfloat16
+        let vector = channels % 4 == 0 && (isHalf || width <= 4) ? 4 : 1
+        let forwardVector = channels % 8 == 0 && isHalf && width <= 4 ? 8 : vector
+        let isLean = isHalf && width <= 4 && bias == nil
+        let (forwardBlocks, backwardBlocks) = (isLean ? 5 : 4, width > 4 ? 2 : isLean ? 5 : 4)
         let kernels = try CUDAKernels(
             cuda, source, input.dtype,
             [
                 ("VECTOR", "\(vector)"), ("FORWARD_VECTOR", "\(forwardVector)"), ("TAPS", "\(width)"),
-                ("ACTIVATION", activation.cudaCode),
+                ("ACTIVATION", activation.cudaCode), ("BIAS", bias == nil ? "0" : "1"),
+                ("FORWARD_BLOCKS", "\(forwardBlocks)"), ("BACKWARD_BLOCKS", "\(backwardBlocks)"),
             ])
         let scale = try cuda.convert(weight.value, to: .float32)
         let shift = try bias.map { try cuda.convert($0.value, to: .float32) }
         let state = initialState?.value
         let tokens = x.shape.rows
-        let tiles = (tokens + 63) / 64
-        let grid = ((channels / vector + 127) / 128, tiles)
+        let forward = ConvolutionGrid(cuda, channels / forwardVector, tokens, blocks: forwardBlocks)
         let extents: [KernelArgument] = [
             .optional(sequences), .int(shape.sequenceCount), .int(x.shape[1]), .int(channels),
         ]
@@ -48,8 +51,8 @@ struct ShortConvolutionCUDA {
             return [Variable(output), Variable(newState)]
         }
         try kernels.launch(
-            "short_convolution_forward", grid: ((channels / forwardVector + 127) / 128, tiles), threads: 128,
-            [.tensor(output), .tensor(input)] + weights + extents + [.long(tokens)])
+            "short_convolution_forward", grid: forward.grid, threads: 128,
+            [.tensor(output), .tensor(input)] + weights + extents + [.int(tokens), .int(forward.tile)])
         let finalState = try cuda.empty(shape.stateShape)
         let stateBlocks = width > 1 ? (shape.sequenceCount * channels + 127) / 128 : 0
         try kernels.launch(
@@ -61,12 +64,13 @@ struct ShortConvolutionCUDA {
             let wantsState = initialState?.requiresGradient ?? false
             // Zeros: a sequence without tokens writes nothing.
             let dState = try wantsState ? cuda.zeros(shape.stateShape) : nil
-            let partial = try cuda.empty([tiles, (width + 1) * channels])
+            let backward = ConvolutionGrid(cuda, channels / vector, tokens, blocks: backwardBlocks)
+            let partial = try cuda.empty([backward.grid.1, (bias == nil ? width : width + 1) * channels])
             let upstream = try gradients[0] ?? cuda.zeros(input.shape, input.dtype)
             try kernels.launch(
-                "short_convolution_backward", grid: grid, threads: 128,
+                "short_convolution_backward", grid: backward.grid, threads: 128,
                 [.tensor(dx), .tensor(partial), .optional(dState), .tensor(upstream), .tensor(input)] + weights
-                    + extents + [.long(tokens)])
+                    + extents + [.int(tokens), .int(backward.tile)])
             if let dFinal = gradients[1] {
                 try kernels.launch(
                     "short_convolution_backward_state", blocks: stateBlocks, threads: 128,
@@ -82,5 +86,27 @@ struct ShortConvolutionCUDA {
             if initialState != nil { results.append(dState) }
             return results
         }
+    }
+}
+
+/// How blocks of 32 vectors of channels and four tiles of tokens cover the input.
+private struct ConvolutionGrid {
+    /// Tokens of a tile.
+    let tile: Int
+    let grid: (Int, Int)
+
+    /// Tiles of at most 160 tokens, such that the blocks fill the device a whole number of times: else the last ones would
+    /// run almost alone, with too few loads under way.
+    /// - Parameters:
+    ///   - vectors: of channels
+    ///   - blocks: that a multiprocessor holds
+    init(_ cuda: CUDABackend, _ vectors: Int, _ tokens: Int, blocks: Int) {
+        let columns = (vectors + 31) / 32
+        let warpsInTime = 4 * max(1, cuda.description.multiprocessors * blocks / columns)
+        let waves = (tokens + 160 * warpsInTime - 1) / (160 * warpsInTime)
+        let even = (tokens + waves * warpsInTime - 1) / (waves * warpsInTime)
+        // A multiple of the batch at the usual widths; short tiles would compute their edges twice too often.
+        tile = max(16, (even + 3) / 4 * 4)
+        grid = (columns, (tokens + 4 * tile - 1) / (4 * tile))
     }
 }

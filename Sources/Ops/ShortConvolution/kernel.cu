@@ -1,17 +1,20 @@
-// A causal convolution of TAPS taps over time with its activation. A thread owns a few channels of TILE tokens and keeps
-// the last TAPS − 1 inputs in registers. Sequences: `boundaries` [sequences + 1] where packed, else `length` tokens each.
-// Weights [C, TAPS] are float32; states [N, C, TAPS − 1] too, oldest first. ACTIVATION as in Activation.
+// A causal convolution of TAPS taps over time with its activation. Sequences: `boundaries` [sequences + 1] where packed, else
+// `length` tokens each. Weights [C, TAPS] are float32; states [N, C, TAPS − 1] too, oldest first. ACTIVATION as in
+// Activation; BIAS: whether there is one; FORWARD_BLOCKS and BACKWARD_BLOCKS: blocks a multiprocessor that registers are left
+// for.
 //
-// Channels a thread: VECTOR, in the forward FORWARD_VECTOR. Nearly all tiles lie inside of one sequence: these go without
-// a test a token, and their loads run one batch ahead of the arithmetic. The others are done a token at a time.
-constexpr int TILE = 64;
+// A thread owns a few channels (forward FORWARD_VECTOR, backward VECTOR) of `tile` tokens; a warp lies across channels, the
+// WARPS of a block follow one another in time. Inputs come through shared memory by asynchronous copies, some batches of
+// tokens ahead: registers hold weights and a window only, and enough bytes are under way to keep the memory busy. A thread
+// copies what it reads itself, so nothing waits for another thread.
 constexpr int HISTORY = TAPS - 1;
-constexpr int BATCH = 4;  // tokens whose loads are under way together
-// Blocks a multiprocessor that the backward's registers leave room for.
-constexpr int BACKWARD_BLOCKS = TAPS <= 4 && sizeof(element) == 2 ? 3 : 2;
+constexpr int WARPS = 4;
+constexpr int THREADS_A_BLOCK = 32 * WARPS;
 #ifndef FORWARD_VECTOR
 #define FORWARD_VECTOR VECTOR
 #endif
+// Tokens of a batch: a multiple of TAPS, so that windows rotate by renaming registers.
+constexpr int BATCH = TAPS >= 4 ? TAPS : 4 / TAPS * TAPS;
 
 DEVICE float activation_value(float x) {
     return ACTIVATION == 1 ? silu(x) : ACTIVATION == 2 ? fmaxf(x, 0.0f) : ACTIVATION == 3 ? (x > 0 ? 1.0f + x : expf(x)) : x;
@@ -23,15 +26,14 @@ DEVICE float activation_slope(float x) {
 }
 
 struct Sequence {
-    int number;
-    i64 start, end;
+    int number, start, end;
 };
 
 // The sequence that token `t` belongs to: the last that starts at or before it.
-DEVICE Sequence find_sequence(const int *boundaries, int sequences, int length, i64 t) {
+DEVICE Sequence find_sequence(const int *boundaries, int sequences, int length, int t) {
     if (!boundaries) {
-        int n = (int)(t / length);
-        return {n, (i64)n * length, (i64)(n + 1) * length};
+        int n = t / length;
+        return {n, n * length, (n + 1) * length};
     }
     int low = 0, high = sequences - 1;
     while (low < high) {
@@ -41,33 +43,79 @@ DEVICE Sequence find_sequence(const int *boundaries, int sequences, int length, 
     return {low, boundaries[low], boundaries[low + 1]};
 }
 
-template <int N>
-struct Taps {
-    Floats<N> weight[TAPS];
-    Floats<N> bias;
+// Where one of a thread's INPUTS tensors lies on its way: STAGES batches of tokens, each token side by side for the block.
+template <int N, int INPUTS>
+struct Ring {
+    static constexpr int BATCH_BYTES = BATCH * THREADS_A_BLOCK * N * (int)sizeof(element);
+    // At most 32 KB a block, because several blocks share a multiprocessor.
+#ifdef STAGE_COUNT
+    static constexpr int STAGES = STAGE_COUNT;
+#else
+    static constexpr int STAGES = INPUTS * BATCH_BYTES <= 8192 ? 3 : 2;
+#endif
+    static constexpr int BYTES = STAGES * BATCH_BYTES;
+    element *own;
+
+    DEVICE Ring(char *memory) : own((element *)memory + threadIdx.x * N) {}
+
+    DEVICE element *slot(int stage, int i) const { return own + (stage * BATCH + i) * THREADS_A_BLOCK * N; }
+    // N elements into a slot; zeros where `valid` is false.
+    DEVICE void copy(int stage, int i, const element *from, bool valid) const {
+        constexpr int BYTES = N * sizeof(element);
+        element *to = slot(stage, i);
+        if constexpr (BYTES == 16) {
+            copy_async(to, from, valid);
+        } else if constexpr (BYTES == 4 || BYTES == 8) {
+            copy_async_small<BYTES>(to, from, valid);
+        } else {
+            *to = valid ? *from : (element)0;
+        }
+    }
+    DEVICE Floats<N> read(int stage, int i) const { return widen(fetch<N>(slot(stage, i))); }
 };
 
 template <int N>
-DEVICE void load_taps(Taps<N> &taps, const float *weight, const float *bias, int channel) {
+struct Taps {
+    Floats<N> weight[TAPS];
+#if BIAS
+    Floats<N> bias;
+#endif
+};
+
+// The weights of a block's 32 N channels go through shared memory: a thread's own lie so far from its neighbour's that direct
+// loads would take a cache line each.
+template <int N>
+DEVICE void load_taps(Taps<N> &taps, const float *weight, const float *bias, int channels) {
+    constexpr int OWN = N * TAPS, PITCH = OWN % 4 == 0 ? OWN + 4 : OWN | 1;
+    __shared__ __align__(16) float staged[32 * PITCH];
+    int first = blockIdx.x * 32 * N, count = min(32 * N, channels - first) * TAPS;
+    for (int i = threadIdx.x; i < count; i += THREADS_A_BLOCK)
+        staged[i / OWN * PITCH + i % OWN] = weight[(i64)first * TAPS + i];
+    __syncthreads();
+    const float *own = staged + lane_id() * PITCH;
 #pragma unroll
-    for (int j = 0; j < N; j++) {
+    for (int i = 0; i < OWN; i += OWN % 4 == 0 ? 4 : 1) {
+        Floats<OWN % 4 == 0 ? 4 : 1> part;
+        load_vector(part, own + i);
 #pragma unroll
-        for (int w = 0; w < TAPS; w++) taps.weight[w].at[j] = weight[(channel + j) * TAPS + w];
-        taps.bias.at[j] = bias ? bias[channel + j] : 0.0f;
+        for (int k = 0; k < (OWN % 4 == 0 ? 4 : 1); k++) taps.weight[(i + k) % TAPS].at[(i + k) / TAPS] = part.at[k];
     }
+#if BIAS
+    if (first + lane_id() * N < channels) load_vector(taps.bias, bias + first + lane_id() * N);
+#endif
 }
 
-// window[0 … HISTORY−1] = the inputs before token `t`, oldest first.
+// window[0 … HISTORY−1] = the inputs before token `t`, oldest first; those before the sequence come from the state.
 template <int N>
-DEVICE void load_history(Floats<N> *window, const element *x, const float *state, const Sequence &sequence, i64 t,
+DEVICE void load_history(Floats<N> *window, const element *x, const float *state, const Sequence &sequence, int t,
                          int channel, int channels) {
 #pragma unroll
     for (int i = 0; i < HISTORY; i++) {
-        i64 from = t - HISTORY + i;
+        int from = t - HISTORY + i;
         if (from >= sequence.start) {
-            load_vector(window[i], x + from * channels + channel);
+            load_vector(window[i], x + (i64)from * channels + channel);
         } else {
-            int at = (int)(from - sequence.start) + HISTORY;
+            int at = from - sequence.start + HISTORY;
 #pragma unroll
             for (int j = 0; j < N; j++)
                 window[i].at[j] =
@@ -76,89 +124,86 @@ DEVICE void load_history(Floats<N> *window, const element *x, const float *state
     }
 }
 
-// What goes into the activation at a token whose input is window[HISTORY].
+// pre_t = bias + Σ_w weight_w x_(t − HISTORY + w). Windows are rings: entry `newest` (modulo TAPS) holds x_t.
 template <int N>
-DEVICE Floats<N> convolve(const Floats<N> *window, const Taps<N> &taps) {
-    Floats<N> sum = taps.bias;
+DEVICE Floats<N> convolve(const Floats<N> *window, int newest, const Taps<N> &taps) {
+    Floats<N> sum;
 #pragma unroll
-    for (int w = 0; w < TAPS; w++)
+    for (int j = 0; j < N; j++) {
+#if BIAS
+        sum.at[j] = taps.bias.at[j];
+#else
+        sum.at[j] = 0;
+#endif
 #pragma unroll
-        for (int j = 0; j < N; j++) sum.at[j] += taps.weight[w].at[j] * window[w].at[j];
+        for (int w = 0; w < TAPS; w++) sum.at[j] += taps.weight[w].at[j] * window[(newest + 1 + w) % TAPS].at[j];
+    }
     return sum;
 }
 
-// Elements as they lie in memory, on their way to registers while others are computed with.
+// y_t = act(pre_t)
 template <int N>
-struct __align__(N * sizeof(element)) Raw {
-    element at[N];
-};
-template <int N>
-DEVICE Raw<N> fetch(const element *from) {
-    return *(const Raw<N> *)from;
-}
-template <int N>
-DEVICE Floats<N> widen(const Raw<N> &raw) {
-    Floats<N> v;
+DEVICE void store_activated(element *to, const Floats<N> *window, int newest, const Taps<N> &taps) {
+    Floats<N> out = convolve(window, newest, taps);
 #pragma unroll
-    for (int j = 0; j < N; j++) v.at[j] = to_float(raw.at[j]);
-    return v;
+    for (int j = 0; j < N; j++) out.at[j] = activation_value(out.at[j]);
+    store_vector(to, out);
 }
 
-// Grid: (⌈C / FORWARD_VECTOR / 128⌉, ⌈tokens / TILE⌉), 128 threads.
-KERNEL(short_convolution_forward)
+// Grid of both directions: (⌈C / 32 N⌉, ⌈tokens / (WARPS tile)⌉), N = FORWARD_VECTOR or VECTOR.
+BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
 (element *y, const element *x, const float *weight, const float *bias, const float *state, const int *boundaries,
- int sequences, int length, int channels, i64 tokens) {
+ int sequences, int length, int channels, int tokens, int tile) {
     constexpr int N = FORWARD_VECTOR;
-    int channel = (blockIdx.x * 128 + threadIdx.x) * N;
-    if (channel >= channels) return;
-    i64 t = (i64)blockIdx.y * TILE, end = min(t + TILE, tokens);
+    typedef Ring<N, 1> Inputs;
+    constexpr int STAGES = Inputs::STAGES;
+    __shared__ __align__(16) char memory[Inputs::BYTES];
+    Inputs ring(memory);
+    int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * tile;
+    int end = min(t + tile, tokens);
     Taps<N> taps;
-    load_taps(taps, weight, bias, channel);
+    load_taps(taps, weight, bias, channels);
+    if (channel >= channels) return;
     while (t < end) {
         Sequence sequence = find_sequence(boundaries, sequences, length, t);
-        i64 stop = min(end, sequence.end);
-        Floats<N> window[HISTORY + BATCH];
+        int stop = min(end, sequence.end), batches = (stop - t) / BATCH;
+        const element *from = x + (i64)t * channels + channel, *ahead = from;
+        element *to = y + (i64)t * channels + channel;
+        auto copy_batch = [&](int stage, bool wanted) {
+            if (wanted) {
+#pragma unroll
+                for (int i = 0; i < BATCH; i++) ring.copy(stage, i, ahead + i * channels, true);
+                ahead += BATCH * channels;
+            }
+            copy_commit();
+        };
+#pragma unroll
+        for (int batch = 0; batch < STAGES - 1; batch++) copy_batch(batch, batch < batches);
+        Floats<N> window[TAPS];
         load_history(window, x, state, sequence, t, channel, channels);
-        const element *from = x + t * channels + channel;
-        element *to = y + t * channels + channel;
-        if (stop - t == TILE) {
-            Raw<N> next[BATCH];
-#pragma unroll
-            for (int i = 0; i < BATCH; i++) next[i] = fetch<N>(from + (i64)i * channels);
+        int stage = 0;
 #pragma unroll 1
-            for (int batch = 0; batch < TILE / BATCH; batch++) {
+        for (int batch = 0; batch < batches; batch++) {
+            copy_wait<STAGES - 2>();
+            copy_batch(stage == 0 ? STAGES - 1 : stage - 1, batch + STAGES - 1 < batches);
 #pragma unroll
-                for (int i = 0; i < BATCH; i++) window[HISTORY + i] = widen(next[i]);
-                from += (i64)BATCH * channels;
-                if (batch + 1 < TILE / BATCH) {
-#pragma unroll
-                    for (int i = 0; i < BATCH; i++) next[i] = fetch<N>(from + (i64)i * channels);
-                }
-#pragma unroll
-                for (int i = 0; i < BATCH; i++) {
-                    Floats<N> out = convolve(window + i, taps);
-#pragma unroll
-                    for (int j = 0; j < N; j++) out.at[j] = activation_value(out.at[j]);
-                    store_vector(to, out);
-                    to += channels;
-                }
-#pragma unroll
-                for (int i = 0; i < HISTORY; i++) window[i] = window[i + BATCH];
+            for (int i = 0; i < BATCH; i++) {
+                window[(HISTORY + i) % TAPS] = ring.read(stage, i);
+                store_activated(to + i * channels, window, HISTORY + i, taps);
             }
-        } else {
-#pragma unroll 1
-            for (i64 left = stop - t; left > 0; left--) {
-                load_vector(window[HISTORY], from);
-                Floats<N> out = convolve(window, taps);
-#pragma unroll
-                for (int j = 0; j < N; j++) out.at[j] = activation_value(out.at[j]);
-                store_vector(to, out);
-#pragma unroll
-                for (int i = 0; i < HISTORY; i++) window[i] = window[i + 1];
-                from += channels, to += channels;
-            }
+            to += BATCH * channels;
+            stage = stage + 1 == STAGES ? 0 : stage + 1;
         }
-        t = stop;
+        t += batches * BATCH, from += (i64)(batches * BATCH) * channels;
+        // What is left of a sequence that does not end with a batch.
+#pragma unroll 1
+        for (; t < stop; t++) {
+            load_vector(window[HISTORY], from);
+            store_activated(to, window, HISTORY, taps);
+#pragma unroll
+            for (int i = 0; i < HISTORY; i++) window[i] = window[i + 1];
+            from += channels, to += channels;
+        }
     }
 }
 
@@ -197,163 +242,174 @@ KERNEL(short_convolution_state)
     }
 }
 
-// Sums for the weights' gradient over a thread's tokens, and dpre_t = dy_t act'(pre_t) of one token, whose input is
-// window[HISTORY]. Tokens after the tile take no part in the sums.
-DEVICE Floats<VECTOR> slope_at(const Floats<VECTOR> *window, const Floats<VECTOR> &dy, const Taps<VECTOR> &taps,
-                               Taps<VECTOR> &sums, bool own) {
-    Floats<VECTOR> slope = convolve(window, taps);
+// dpre_t = dy_t act'(pre_t), where window entry `newest` (modulo TAPS) holds x_t; and, for a token of the tile (`own`), its
+// part of dweight_w = Σ_t dpre_t x_(t − HISTORY + w) and of dbias = Σ_t dpre_t.
+DEVICE Floats<VECTOR> slope_at(const Floats<VECTOR> *window, int newest, const Floats<VECTOR> &dy,
+                               const Taps<VECTOR> &taps, Taps<VECTOR> &sums, bool own) {
+    Floats<VECTOR> slope = convolve(window, newest, taps);
 #pragma unroll
     for (int j = 0; j < VECTOR; j++) slope.at[j] = dy.at[j] * activation_slope(slope.at[j]);
     if (own) {
 #pragma unroll
         for (int j = 0; j < VECTOR; j++) {
+#if BIAS
             sums.bias.at[j] += slope.at[j];
+#endif
 #pragma unroll
-            for (int w = 0; w < TAPS; w++) sums.weight[w].at[j] += slope.at[j] * window[w].at[j];
+            for (int w = 0; w < TAPS; w++)
+                sums.weight[w].at[j] += slope.at[j] * window[(newest + 1 + w) % TAPS].at[j];
         }
     }
     return slope;
 }
 
-// dx of the token whose dpre is slopes[0].
-DEVICE Floats<VECTOR> input_gradient(const Floats<VECTOR> *slopes, const Taps<VECTOR> &taps) {
+// dx_s = Σ_w weight_w dpre_(s + HISTORY − w), where entry `newest` (modulo TAPS) of the ring `slopes` is dpre_(s + HISTORY).
+DEVICE Floats<VECTOR> input_gradient(const Floats<VECTOR> *slopes, int newest, const Taps<VECTOR> &taps) {
     Floats<VECTOR> d;
 #pragma unroll
     for (int j = 0; j < VECTOR; j++) {
         d.at[j] = 0;
 #pragma unroll
-        for (int w = 0; w < TAPS; w++) d.at[j] += taps.weight[w].at[j] * slopes[HISTORY - w].at[j];
+        for (int w = 0; w < TAPS; w++) d.at[j] += taps.weight[w].at[j] * slopes[(newest + TAPS - w) % TAPS].at[j];
     }
     return d;
 }
 
-// A whole tile of one sequence. `follows`: HISTORY tokens of the sequence come after it; else none does.
-DEVICE void backward_tile(element *dx, const element *dy, const element *x, const Floats<VECTOR> *history,
-                          const Taps<VECTOR> &taps, Taps<VECTOR> &sums, int channels, bool follows) {
-    Floats<VECTOR> window[HISTORY + BATCH], slopes[HISTORY + BATCH];
-    Raw<VECTOR> next_x[BATCH], next_dy[BATCH];
+DEVICE void clear(Floats<VECTOR> &v) {
 #pragma unroll
-    for (int i = 0; i < HISTORY; i++) window[i] = slopes[i] = history[i];
-#pragma unroll
-    for (int i = 0; i < BATCH; i++) {
-        next_x[i] = fetch<VECTOR>(x + (i64)i * channels);
-        next_dy[i] = fetch<VECTOR>(dy + (i64)i * channels);
-    }
-    dx -= (i64)HISTORY * channels;
-#pragma unroll 1
-    for (int batch = 0; batch < TILE / BATCH; batch++) {
-        Floats<VECTOR> upstream[BATCH];
-#pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            window[HISTORY + i] = widen(next_x[i]);
-            upstream[i] = widen(next_dy[i]);
-        }
-        x += (i64)BATCH * channels, dy += (i64)BATCH * channels;
-        if (batch + 1 < TILE / BATCH) {
-#pragma unroll
-            for (int i = 0; i < BATCH; i++) {
-                next_x[i] = fetch<VECTOR>(x + (i64)i * channels);
-                next_dy[i] = fetch<VECTOR>(dy + (i64)i * channels);
-            }
-        }
-#pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            slopes[HISTORY + i] = slope_at(window + i, upstream[i], taps, sums, true);
-            if (batch * BATCH + i >= HISTORY) store_vector(dx, input_gradient(slopes + i, taps));
-            dx += channels;
-        }
-#pragma unroll
-        for (int i = 0; i < HISTORY; i++) window[i] = window[i + BATCH], slopes[i] = slopes[i + BATCH];
-    }
-    // The last dx need dpre of the tokens after the tile.
-#pragma unroll
-    for (int i = 0; i < HISTORY; i++) {
-        if (follows) {
-            Floats<VECTOR> upstream;
-            load_vector(window[HISTORY], x + (i64)i * channels);
-            load_vector(upstream, dy + (i64)i * channels);
-            slopes[HISTORY] = slope_at(window, upstream, taps, sums, false);
-        } else {
-#pragma unroll
-            for (int j = 0; j < VECTOR; j++) slopes[HISTORY].at[j] = 0;
-        }
-        store_vector(dx, input_gradient(slopes, taps));
-        dx += channels;
-#pragma unroll
-        for (int w = 0; w < HISTORY; w++) window[w] = window[w + 1], slopes[w] = slopes[w + 1];
-    }
+    for (int j = 0; j < VECTOR; j++) v.at[j] = 0;
 }
 
-// dpre_t = dy_t act'(pre_t);  dx_s = Σ_w weight_w dpre_(s + HISTORY − w);  dweight_w = Σ_t dpre_t x_(t − HISTORY + w).
 // A tile also computes dpre of the HISTORY tokens after it (within their sequence), which its last dx need; sums for
-// weight and bias take its own tokens only: partial [tiles][TAPS + 1][C], bias last.
-extern "C" __global__ void __launch_bounds__(128, BACKWARD_BLOCKS)
-#if ELEMENT_BFLOAT16
-short_convolution_backward_bfloat16
-#else
-short_convolution_backward_float32
-#endif
+// weight and bias take its own tokens only: partial [grid's blocks in time][TAPS + BIAS][C].
+BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
 (element *dx, float *partial, float *dstate, const element *dy, const element *x, const float *weight,
- const float *bias, const float *state, const int *boundaries, int sequences, int length, int channels, i64 tokens) {
-    int channel = (blockIdx.x * 128 + threadIdx.x) * VECTOR;
-    if (channel >= channels) return;
-    i64 begin = (i64)blockIdx.y * TILE, end = min(begin + TILE, tokens);
-    Taps<VECTOR> taps, sums;
-    load_taps(taps, weight, bias, channel);
+ const float *bias, const float *state, const int *boundaries, int sequences, int length, int channels, int tokens,
+ int tile) {
+    constexpr int N = VECTOR, SUMS = TAPS + BIAS, SUM_BYTES = SUMS * THREADS_A_BLOCK * N * 4;
+    typedef Ring<N, 2> Inputs;
+    constexpr int STAGES = Inputs::STAGES;
+    __shared__ __align__(16) char memory[2 * Inputs::BYTES > SUM_BYTES ? 2 * Inputs::BYTES : SUM_BYTES];
+    Inputs ring_x(memory), ring_dy(memory + Inputs::BYTES);
+    int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * tile;
+    int end = channel < channels ? min(t + tile, tokens) : 0;
+    Taps<N> taps, sums;
+    load_taps(taps, weight, bias, channels);
 #pragma unroll
-    for (int j = 0; j < VECTOR; j++) {
+    for (int w = 0; w < TAPS; w++) clear(sums.weight[w]);
+#if BIAS
+    clear(sums.bias);
+#endif
+    while (t < end) {
+        Sequence sequence = find_sequence(boundaries, sequences, length, t);
+        // dx of the tokens before the first is the gradient of the state: such a tile goes a token at a time.
+        bool wants_state = dstate && t == sequence.start;
+        int begin = t, stop = min(end, sequence.end), batches = wants_state ? 0 : (stop - t) / BATCH;
+        i64 at = (i64)t * channels + channel;
+        int step = BATCH * channels;
+        const element *from_x = x + at, *from_dy = dy + at, *ahead_x = from_x, *ahead_dy = from_dy;
+        element *to = dx + at - HISTORY * channels;
+        // After the last batch the HISTORY tokens after the tile, zeros where the sequence has ended.
+        auto copy_batch = [&](int stage, int batch) {
+            if (batch < batches) {
 #pragma unroll
-        for (int w = 0; w < TAPS; w++) sums.weight[w].at[j] = 0;
-        sums.bias.at[j] = 0;
-    }
-    while (begin < end) {
-        Sequence sequence = find_sequence(boundaries, sequences, length, begin);
-        i64 stop = min(end, sequence.end);
-        Floats<VECTOR> window[TAPS];
-        load_history(window, x, state, sequence, begin, channel, channels);
-        if (stop - begin == TILE && !dstate && (stop == sequence.end || stop + HISTORY <= sequence.end)) {
-            i64 at = begin * channels + channel;
-            backward_tile(dx + at, dy + at, x + at, window, taps, sums, channels, stop != sequence.end);
-            begin = stop;
+                for (int i = 0; i < BATCH; i++) {
+                    ring_x.copy(stage, i, ahead_x + i * channels, true);
+                    ring_dy.copy(stage, i, ahead_dy + i * channels, true);
+                }
+                ahead_x += step, ahead_dy += step;
+            } else if (batch == batches) {
+#pragma unroll
+                for (int i = 0; i < HISTORY; i++) {
+                    bool inside = stop + i < sequence.end;
+                    ring_x.copy(stage, i, inside ? ahead_x + i * channels : x, inside);
+                    ring_dy.copy(stage, i, inside ? ahead_dy + i * channels : dy, inside);
+                }
+            }
+            copy_commit();
+        };
+#pragma unroll
+        for (int batch = 0; batch < STAGES - 1; batch++) copy_batch(batch, batch);
+        Floats<N> window[TAPS], slopes[TAPS];
+        load_history(window, x, state, sequence, t, channel, channels);
+#pragma unroll
+        for (int w = 0; w < TAPS; w++) clear(slopes[w]);
+        int stage = 0;
+#pragma unroll 1
+        for (int batch = 0; batch < batches; batch++) {
+            copy_wait<STAGES - 2>();
+            copy_batch(stage == 0 ? STAGES - 1 : stage - 1, batch + STAGES - 1);
+#pragma unroll
+            for (int i = 0; i < BATCH; i++) {
+                window[(HISTORY + i) % TAPS] = ring_x.read(stage, i);
+                slopes[(HISTORY + i) % TAPS] = slope_at(window, HISTORY + i, ring_dy.read(stage, i), taps, sums, true);
+                if (i >= HISTORY || batch > 0)
+                    store_vector(to + i * channels, input_gradient(slopes, HISTORY + i, taps));
+            }
+            to += step;
+            stage = stage + 1 == STAGES ? 0 : stage + 1;
+        }
+        copy_wait<0>();
+        t += batches * BATCH, from_x += (i64)batches * step, from_dy += (i64)batches * step;
+        if (t == stop) {
+            // Zeros after the sequence make dpre zero there.
+#pragma unroll
+            for (int i = 0; i < HISTORY; i++) {
+                window[(HISTORY + i) % TAPS] = ring_x.read(stage, i);
+                slopes[(HISTORY + i) % TAPS] =
+                    slope_at(window, HISTORY + i, ring_dy.read(stage, i), taps, sums, false);
+                store_vector(to + i * channels, input_gradient(slopes, HISTORY + i, taps));
+            }
             continue;
         }
-        Floats<VECTOR> slopes[TAPS];  // dpre of the last TAPS tokens, oldest first
-#pragma unroll
-        for (int w = 0; w < TAPS; w++)
-#pragma unroll
-            for (int j = 0; j < VECTOR; j++) slopes[w].at[j] = 0;
 #pragma unroll 1
-        for (i64 t = begin; t < stop + HISTORY; t++) {
-#pragma unroll
-            for (int w = 0; w < HISTORY; w++) slopes[w] = slopes[w + 1];
+        for (; t < stop + HISTORY; t++) {
             if (t < sequence.end) {
-                Floats<VECTOR> upstream;
-                load_vector(window[HISTORY], x + t * channels + channel);
-                load_vector(upstream, dy + t * channels + channel);
-                slopes[HISTORY] = slope_at(window, upstream, taps, sums, t < stop);
+                Floats<N> upstream;
+                load_vector(window[HISTORY], from_x);
+                load_vector(upstream, from_dy);
+                slopes[HISTORY] = slope_at(window, HISTORY, upstream, taps, sums, t < stop);
 #pragma unroll
                 for (int w = 0; w < HISTORY; w++) window[w] = window[w + 1];
             } else {
-#pragma unroll
-                for (int j = 0; j < VECTOR; j++) slopes[HISTORY].at[j] = 0;
+                clear(slopes[HISTORY]);
             }
-            i64 s = t - HISTORY;
-            Floats<VECTOR> d = input_gradient(slopes, taps);
+            int s = t - HISTORY;
+            Floats<N> d = input_gradient(slopes, HISTORY, taps);
             if (s >= begin) {
-                store_vector(dx + s * channels + channel, d);
-            } else if (dstate && begin == sequence.start) {
-                int at = (int)(s - begin) + HISTORY;
+                store_vector(to, d);
+            } else if (wants_state) {
 #pragma unroll
-                for (int j = 0; j < VECTOR; j++)
-                    dstate[((i64)sequence.number * channels + channel + j) * HISTORY + at] = d.at[j];
+                for (int j = 0; j < N; j++)
+                    dstate[((i64)sequence.number * channels + channel + j) * HISTORY + s - begin + HISTORY] = d.at[j];
             }
-        }
-        begin = stop;
-    }
-    float *out = partial + (i64)blockIdx.y * (TAPS + 1) * channels + channel;
 #pragma unroll
-    for (int w = 0; w < TAPS; w++) store_vector(out + w * channels, sums.weight[w]);
-    store_vector(out + TAPS * channels, sums.bias);
+            for (int w = 0; w < HISTORY; w++) slopes[w] = slopes[w + 1];
+            from_x += channels, from_dy += channels, to += channels;
+        }
+        t = stop;
+    }
+    // The sums of the block, warp after warp.
+    float *gathered = (float *)memory;
+    __syncthreads();
+#pragma unroll
+    for (int w = 0; w < SUMS; w++)
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            gathered[(w * N + j) * THREADS_A_BLOCK + threadIdx.x] =
+#if BIAS
+                w == TAPS ? sums.bias.at[j] :
+#endif
+                          sums.weight[w].at[j];
+    __syncthreads();
+    for (int i = threadIdx.x; i < SUMS * 32 * N; i += THREADS_A_BLOCK) {
+        int w = i / (32 * N), within = i % (32 * N), own = blockIdx.x * 32 * N + within;
+        const float *from = gathered + (w * N + within % N) * THREADS_A_BLOCK + within / N;
+        float sum = 0;
+#pragma unroll
+        for (int warp = 0; warp < WARPS; warp++) sum += from[32 * warp];
+        if (own < channels) partial[((i64)blockIdx.y * SUMS + w) * channels + own] = sum;
+    }
 }
 
 // Adds the gradient of the final state to the inputs it was taken from. Grid: N · C threads.
@@ -374,7 +430,7 @@ KERNEL(short_convolution_backward_state)
     }
 }
 
-// dweight [C, TAPS] and dbias [C] from column sums [TAPS + 1][C].
+// dweight [C, TAPS] and, where there is a bias, dbias [C] from column sums [TAPS + BIAS][C].
 KERNEL(short_convolution_backward_weight)(float *dweight, float *dbias, const float *sums, int channels) {
     int channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= channels) return;

@@ -1,4 +1,4 @@
-/// Vocabulary and merges of a byte-level byte-pair encoding.
+/// Vocabulary and merges of a byte-pair encoding, of bytes or of characters.
 struct BytePairModel: Sendable {
     /// Tokens by their bytes.
     var vocabulary: ByteStringTable
@@ -8,6 +8,8 @@ struct BytePairModel: Sendable {
     var byteTokens: [Int32]
     /// Whether a word that is a token becomes it without regard to merges.
     var keepsWholeWords = false
+    /// What a vocabulary of characters needs; nil for one of bytes.
+    var characters: CharacterPieces?
     /// The token of bytes that have none, whose repetitions in a row may count once.
     var unknown: (token: Int32, fuses: Bool)?
 

@@ -22,7 +22,7 @@ extension BytePairTokenizer {
             if name == TokenRoles.fileName { roleNames = try JSONValue(contentsOf: folder + name) }
             files.append(.init(name: name, bytes: companion.read(0..<companion.bytes.count) { Array($0) }))
         }
-        try parts.checkDecoder()
+        let dropsFirstSpace = try parts.dropsFirstSpace()
         let (added, frame) = (try parts.addedTokens(), try parts.frame())
         let roles = TokenRoles(added, frame: frame, configuration: roleNames)
         var configuration: JSONObject = [
@@ -31,7 +31,8 @@ extension BytePairTokenizer {
         ]
         for (key, value) in roles.members.members { configuration[key] = value }
         self.init(
-            parts.model, normalizes: try parts.normalizes(), preTokenizer: try parts.preTokenizer(), added: added,
-            frame: frame, roles: roles, files: files, configuration: configuration)
+            parts.model, normalizer: try parts.normalizer(), preTokenizer: try parts.preTokenizer(), added: added,
+            frame: frame, roles: roles, files: files, configuration: configuration,
+            dropsFirstSpace: dropsFirstSpace)
     }
 }

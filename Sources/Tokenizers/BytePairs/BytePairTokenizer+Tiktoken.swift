@@ -37,7 +37,8 @@ extension BytePairTokenizer {
         for (key, value) in roles.members.members { configuration[key] = value }
         let text = JSONValue.object(configuration).text(indented: true) + "\n"
         self.init(
-            model, normalizes: words.normalizes, preTokenizer: PreTokenizer([.words(words)]), added: added,
+            model, normalizer: TextNormalizer(steps: words.normalizes ? [.nfc] : []),
+            preTokenizer: PreTokenizer([.words(words)]), added: added,
             frame: frame,
             roles: roles,
             files: [.init(name: TokenizerFile.name, bytes: Array(text.utf8)), .init(name: name, bytes: bytes)],

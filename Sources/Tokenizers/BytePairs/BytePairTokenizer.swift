@@ -1,7 +1,7 @@
 import GDNFormats
 import GDNTensor
 
-/// Byte-level byte-pair encoding: a Hugging Face tokenizer.json, or a tiktoken rank file.
+/// Byte-pair encoding: a Hugging Face tokenizer.json, of bytes or of characters, or a tiktoken rank file.
 ///
 /// 1. Bytes that are no UTF-8 become U+FFFD (`UTF8Sequence.repaired`).
 /// 2. Added tokens are found; special ones only when asked for.
@@ -9,7 +9,7 @@ import GDNTensor
 /// 4. Each word's bytes become tokens that merge by rank (`WordEncoder`).
 public struct BytePairTokenizer: Tokenizer {
     let model: BytePairModel
-    let normalizes: Bool
+    let normalizer: TextNormalizer
     let preTokenizer: PreTokenizer
     let added: [AddedToken]
     /// Tokens around a text, as the file's template has them.
@@ -27,17 +27,21 @@ public struct BytePairTokenizer: Tokenizer {
     /// All that decides what tokens mean.
     public let configuration: JSONObject
 
+    /// Whether a space at the very beginning of a decoded text is dropped.
+    let dropsFirstSpace: Bool
     private let isCuttable: Bool
     private let rawFinder: AddedTokenFinder
     private let normalFinder: AddedTokenFinder
     private let contents: [Int32: (bytes: [UInt8], isSpecial: Bool)]
-    private let idle = Guarded<[WordEncoder]>([])
+    private let idle = ScratchPool<WordEncoder>()
 
     init(
-        _ model: BytePairModel, normalizes: Bool, preTokenizer: PreTokenizer, added: [AddedToken], frame: TokenFrame,
-        roles: TokenRoles, files: [TokenizerSource], configuration: JSONObject
+        _ model: BytePairModel, normalizer: TextNormalizer, preTokenizer: PreTokenizer, added: [AddedToken],
+        frame: TokenFrame, roles: TokenRoles, files: [TokenizerSource], configuration: JSONObject,
+        dropsFirstSpace: Bool = false
     ) {
-        (self.model, self.normalizes, self.preTokenizer, self.added) = (model, normalizes, preTokenizer, added)
+        self.dropsFirstSpace = dropsFirstSpace
+        (self.model, self.normalizer, self.preTokenizer, self.added) = (model, normalizer, preTokenizer, added)
         (self.frame, self.files, self.configuration) = (frame, files, configuration)
         (beginOfDocument, endOfDocument, padding) = (roles.begin, roles.end, roles.padding)
         vocabularySize = max(model.vocabulary.count, added.map { Int($0.token) + 1 }.max() ?? 0)
@@ -48,8 +52,7 @@ public struct BytePairTokenizer: Tokenizer {
         rawFinder = AddedTokenFinder(texts.filter { !$0.token.isNormalized })
         normalFinder = AddedTokenFinder(
             texts.filter(\.token.isNormalized).map { token, content in
-                let composed = normalizes ? content.withUnsafeBytes { Normalization.shared.composed($0) } : nil
-                return (token, composed ?? content)
+                (token, content.withUnsafeBytes { normalizer.normal($0) } ?? content)
             })
         contents = Dictionary(
             texts.map { token, content in
@@ -74,7 +77,7 @@ public struct BytePairTokenizer: Tokenizer {
             let repaired = UTF8Sequence.repaired(bytes).bytes
             return repaired.withUnsafeBytes { encode($0, specialTokens: specialTokens, into: &tokens) }
         }
-        let encoder = idle.withLock { $0.popLast() } ?? WordEncoder(model)
+        let encoder = idle.take() ?? WordEncoder(model)
         rawFinder.split(bytes, skipsSpecial: specialTokens == .asText) { part in
             switch part {
             case .token(let token): encoder.append(token, into: &tokens)
@@ -83,15 +86,15 @@ public struct BytePairTokenizer: Tokenizer {
             }
         }
         encoder.flush(into: &tokens)
-        idle.withLock { $0.append(encoder) }
+        idle.give(encoder)
     }
 
     private func encode(
         raw: UnsafeRawBufferPointer, _ specialTokens: SpecialTokenHandling, _ encoder: WordEncoder,
         _ tokens: inout [Int32]
     ) {
-        if normalizes, let composed = Normalization.shared.composed(raw) {
-            composed.withUnsafeBytes { encode(normal: $0, specialTokens, encoder, &tokens) }
+        if let normal = normalizer.normal(raw) {
+            normal.withUnsafeBytes { encode(normal: $0, specialTokens, encoder, &tokens) }
         } else {
             encode(normal: raw, specialTokens, encoder, &tokens)
         }
@@ -117,10 +120,12 @@ public struct BytePairTokenizer: Tokenizer {
 
     private func encode(words text: UnsafeRawBufferPointer, _ encoder: WordEncoder, _ tokens: inout [Int32]) {
         guard let base = text.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
-        preTokenizer.split(text) { word in
+        func encode(_ word: Range<Int>) {
             encoder.encode(
                 base + word.lowerBound, word.count, readable: text.count &- word.lowerBound, into: &tokens)
         }
+        if let characters = model.characters { return characters.split(text) { encode($0) } }
+        preTokenizer.split(text) { encode($0) }
     }
 
     /// Behind a newline that stands alone between printable ASCII characters: no pattern has a word across it, and none
@@ -142,8 +147,27 @@ public struct BytePairTokenizer: Tokenizer {
     /// The bytes of a token; none for special tokens and for tokens that are not there.
     public func bytes(of token: Int32) -> [UInt8] {
         if let content = contents[token] { return content.isSpecial ? [] : content.bytes }
+        if model.characters != nil { return model.vocabulary.bytes(token).map(Self.text(ofPiece:)) ?? [] }
         return model.vocabulary.bytes(token).map(Array.init) ?? []
     }
+
+    /// What a piece of characters is in a text: a space for U+2581, a byte for `<0x0A>`.
+    private static func text(ofPiece piece: ArraySlice<UInt8>) -> [UInt8] {
+        if let byte = SentencePieceModel.byte(of: Array(piece)) { return [byte] }
+        let space = TextNormalizer(steps: [.replace(CharacterPieces.space, by: [0x20])])
+        return piece.withUnsafeBytes { space.normal($0) } ?? []
+    }
+
+    /// Appends what a token adds to a text: at its beginning without the space that was put there.
+    public func append(_ token: Int32, to bytes: inout [UInt8], atStart: inout Bool) {
+        let more = self.bytes(of: token)
+        guard !more.isEmpty else { return }
+        bytes += atStart && dropsFirstSpace && more[0] == 0x20 ? more[1...] : more[...]
+        atStart = false
+    }
+
+    /// Of characters: each byte that is no valid UTF-8 is decoded to a U+FFFD of its own.
+    public var replacesEachByte: Bool { model.characters != nil }
 
     /// The tokens found in text as they stand; the special ones among them steer the model.
     public var addedTokens: [AddedToken] { added }
@@ -169,8 +193,7 @@ public struct BytePairTokenizer: Tokenizer {
                 case .token(let token): result.append(contents[token]?.bytes ?? [])
                 case .text(let range):
                     let raw = UnsafeRawBufferPointer(rebasing: bytes[range])
-                    let composed = normalizes ? Normalization.shared.composed(raw) : nil
-                    (composed ?? Array(raw)).withUnsafeBytes(words)
+                    (normalizer.normal(raw) ?? Array(raw)).withUnsafeBytes(words)
                 }
             }
         }

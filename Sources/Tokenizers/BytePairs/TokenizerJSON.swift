@@ -1,6 +1,6 @@
 import GDNFormats
 
-/// A Hugging Face tokenizer.json as far as it is byte-level BPE: the parts, read and checked one by one.
+/// A Hugging Face tokenizer.json as far as it is BPE, of bytes or, with `byte_fallback`, of characters: the parts, read and checked one by one.
 ///
 /// What is not supported is an error that names the part, never something left out.
 struct TokenizerJSON {
@@ -38,20 +38,27 @@ struct TokenizerJSON {
             throw Self.unsupported(
                 file, "model", "type \"\(type)\"", "use a tokenizer of type BPE with vocab and merges")
         }
-        let vocabulary = try Self.vocabulary(JSONText(bytes, file: file, from: vocabularyPlace), bytes.count)
-        let merges = try Self.merges(JSONText(bytes, file: file, from: mergesPlace), vocabulary)
+        let isOfBytes = modelParts["byte_fallback"]?.bool != true
+        let vocabulary = try Self.vocabulary(
+            JSONText(bytes, file: file, from: vocabularyPlace), bytes.count, isOfBytes: isOfBytes)
+        var made: [Int32] = []
+        let merges = try Self.merges(
+            JSONText(bytes, file: file, from: mergesPlace), vocabulary, isOfBytes: isOfBytes, made: &made)
         model = BytePairModel(vocabulary: vocabulary, merges: merges)
         try readModelOptions()
+        if !isOfBytes { model.characters = try characters(made) }
     }
 
-    private static func vocabulary(_ text: JSONText, _ size: Int) throws -> ByteStringTable {
+    private static func vocabulary(_ text: JSONText, _ size: Int, isOfBytes: Bool) throws -> ByteStringTable {
         var (text, decoded) = (text, [UInt8]())
         var vocabulary = ByteStringTable(capacity: size / 64)
         let limit = Int32(clamping: max(1 << 16, size))
         try text.object { key, text in
             let token = try text.integer()
             guard token < limit else { throw text.failure("the token \(token) is too large for a file of this size") }
-            if ByteAlphabet.decode(key, into: &decoded) {
+            if !isOfBytes {
+                vocabulary.insert(key, token: token)
+            } else if ByteAlphabet.decode(key, into: &decoded) {
                 decoded.withUnsafeBytes { vocabulary.insert($0, token: token) }
             } else {
                 vocabulary.insert(key, token: token, findable: false)
@@ -60,7 +67,10 @@ struct TokenizerJSON {
         return vocabulary
     }
 
-    private static func merges(_ text: JSONText, _ vocabulary: ByteStringTable) throws -> PairTable {
+    /// - Parameter made: receives what the merges make
+    private static func merges(
+        _ text: JSONText, _ vocabulary: ByteStringTable, isOfBytes: Bool, made: inout [Int32]
+    ) throws -> PairTable {
         var (text, counter) = (text, text)
         var count = 0
         try counter.array { text in
@@ -87,9 +97,11 @@ struct TokenizerJSON {
                 }
                 guard place == 2 else { throw text.failure("a merge should be a list of two tokens") }
             }
-            guard left.withUnsafeBytes({ ByteAlphabet.decode($0, into: &leftBytes) }),
-                right.withUnsafeBytes({ ByteAlphabet.decode($0, into: &rightBytes) })
-            else {
+            if !isOfBytes {
+                (leftBytes, rightBytes) = (left, right)
+            } else if !left.withUnsafeBytes({ ByteAlphabet.decode($0, into: &leftBytes) })
+                || !right.withUnsafeBytes({ ByteAlphabet.decode($0, into: &rightBytes) })
+            {
                 throw Self.unsupported(
                     text.file, "model.merges",
                     "merge of \(String(decoding: left, as: UTF8.self)) and \(String(decoding: right, as: UTF8.self)), which are no bytes",
@@ -107,6 +119,7 @@ struct TokenizerJSON {
                 )
             }
             table.insert(first, second, rank: rank, token: merged)
+            made.append(merged)
             rank += 1
         }
         return table
@@ -119,11 +132,11 @@ struct TokenizerJSON {
         if let value = modelParts["dropout"], value != .null, value.double != 0 {
             throw unsupported("model.dropout", value)
         }
-        if modelParts["byte_fallback"]?.bool == true { throw unsupported("model.byte_fallback", .bool(true)) }
         model.keepsWholeWords = modelParts["ignore_merges"]?.bool ?? false
         if let text = modelParts["unk_token"]?.string {
             let token = Array(text.utf8).withUnsafeBytes { bytes in
                 var decoded: [UInt8] = []
+                if modelParts["byte_fallback"]?.bool == true { return model.vocabulary.token(of: bytes) }
                 guard ByteAlphabet.decode(bytes, into: &decoded) else { return Int32?.none }
                 return decoded.withUnsafeBytes { model.vocabulary.token(of: $0) }
             }
@@ -132,19 +145,59 @@ struct TokenizerJSON {
         }
     }
 
+    /// What a vocabulary of characters needs.
+    private func characters(_ made: [Int32]) throws -> CharacterPieces {
+        let byteTokens = (0...255).map { byte in
+            Array(SentencePieceModel.piece(ofByte: UInt8(byte))).withUnsafeBytes {
+                model.vocabulary.token(of: $0) ?? -1
+            }
+        }
+        guard !byteTokens.contains(-1) else {
+            throw unsupported("model.byte_fallback", .bool(true), "without a token for each of the 256 bytes")
+        }
+        let bytes = Set(byteTokens)
+        let vocabulary = model.vocabulary
+        // A merge of byte tokens would reach across characters that nothing shows to be neighbours.
+        let mergesBytes = made.contains {
+            bytes.contains($0) || vocabulary.bytes($0)?.starts(with: "<0x".utf8) == true
+        }
+        return CharacterPieces(byteTokens: byteTokens, staysWhole: mergesBytes || model.keepsWholeWords) { body in
+            for token in made { vocabulary.bytes(token)?.withUnsafeBytes(body) }
+        }
+    }
+
     // MARK: The other parts
 
-    /// Whether text is normalized to NFC.
-    func normalizes() throws -> Bool {
-        guard let part = parts["normalizer"], part != .null else { return false }
-        let steps = part["type"] == "Sequence" ? part["normalizers"]?.array ?? [] : [part]
-        for step in steps where step["type"] != "NFC" { throw unsupported("normalizer", step["type"] ?? step) }
-        return !steps.isEmpty
+    /// What happens to text before it is cut.
+    func normalizer() throws -> TextNormalizer {
+        let name = "normalizer"
+        var result = TextNormalizer()
+        if let part = parts[name], part != .null {
+            for step in part["type"] == "Sequence" ? part["normalizers"]?.array ?? [] : [part] {
+                switch step["type"]?.string {
+                case "NFC": result.steps.append(.nfc)
+                case "Prepend":
+                    guard let text = step["prepend"]?.string else { throw unsupported(name, step) }
+                    result.steps.append(.prepend(Array(text.utf8)))
+                case "Replace":
+                    guard let old = step["pattern"]?["String"]?.string, !old.isEmpty,
+                        let new = step["content"]?.string
+                    else { throw unsupported(name, step) }
+                    result.steps.append(.replace(Array(old.utf8), by: Array(new.utf8)))
+                default: throw unsupported(name, step["type"] ?? step)
+                }
+            }
+        }
+        return result
     }
 
     /// How text is cut into words.
     func preTokenizer() throws -> PreTokenizer {
         let name = "pre_tokenizer"
+        if model.characters != nil {
+            guard parts[name] ?? .null == .null else { throw unsupported(name, parts[name] ?? .null) }
+            return PreTokenizer([])
+        }
         guard let part = parts[name], part != .null else { throw unsupported(name, .null) }
         let steps = part["type"] == "Sequence" ? part["pretokenizers"]?.array ?? [] : [part]
         var result = PreTokenizer([])
@@ -205,7 +258,7 @@ struct TokenizerJSON {
         guard let known = model.vocabulary.bytes(added.token) else { return }
         let content = Array(added.content.utf8)
         var decoded: [UInt8] = []
-        let isBytes = content.withUnsafeBytes { ByteAlphabet.decode($0, into: &decoded) }
+        let isBytes = model.characters == nil && content.withUnsafeBytes { ByteAlphabet.decode($0, into: &decoded) }
         guard known.elementsEqual(isBytes ? decoded : content) else {
             throw FormatError(
                 file: file, part: "added_tokens",
@@ -251,19 +304,29 @@ struct TokenizerJSON {
         return frame
     }
 
-    /// Makes sure that tokens become text by their bytes.
-    func checkDecoder() throws {
-        guard let part = parts["decoder"], part != .null else { return }
-        for step in part["type"] == "Sequence" ? part["decoders"]?.array ?? [] : [part]
-        where step["type"] != "ByteLevel" {
-            throw unsupported("decoder", step["type"] ?? step)
+    /// Makes sure that tokens become text by their bytes, or by their characters.
+    /// - Returns: whether a space at the beginning of a text is dropped.
+    func dropsFirstSpace() throws -> Bool {
+        let part = parts["decoder"] ?? .null
+        let steps = part == .null ? [] : part["type"] == "Sequence" ? part["decoders"]?.array ?? [] : [part]
+        guard model.characters != nil else {
+            for step in steps where step["type"] != "ByteLevel" { throw unsupported("decoder", step["type"] ?? step) }
+            return false
         }
+        let usual = ["Replace", "ByteFallback", "Fuse", "Strip"]
+        let replaced = steps.first
+        let strip = steps.count == 4 ? steps[3] : nil
+        guard steps.count >= 3, steps.map({ $0["type"]?.string ?? "" }) == Array(usual.prefix(steps.count)),
+            replaced?["pattern"]?["String"] == "\u{2581}", replaced?["content"] == " ",
+            strip.map({ $0["content"] == " " && $0["start"] == 1 && $0["stop"] == 0 }) ?? true
+        else { throw unsupported("decoder", part) }
+        return strip != nil
     }
 
     private func unsupported(_ part: String, _ value: JSONValue, _ remark: String = "") -> FormatError {
         Self.unsupported(
             file, part, value.text() + (remark.isEmpty ? "" : " " + remark),
-            "byte-level BPE is supported: normalizer NFC or none; pre-tokenizers Split with a known pattern, Digits and ByteLevel; post-processors TemplateProcessing and ByteLevel; decoder ByteLevel"
+            "byte-level BPE is supported: normalizer NFC or none; pre-tokenizers Split with a known pattern, Digits and ByteLevel; post-processors TemplateProcessing and ByteLevel; decoder ByteLevel; and BPE with byte_fallback: normalizers Prepend and Replace, no pre-tokenizer, decoders Replace, ByteFallback, Fuse, Strip"
         )
     }
 

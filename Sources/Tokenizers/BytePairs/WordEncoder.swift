@@ -142,6 +142,18 @@ final class WordEncoder {
             return
         }
         let tokens = output + count
+        var number = model.characters.map { begin($0, word, length, tokens) } ?? begin(word, length, tokens)
+        if number > Self.longestSearched {
+            number = long.merge(tokens, number, model.merges)
+        } else if number > 1 {
+            number = search(tokens, number)
+        }
+        count += number
+    }
+
+    /// The tokens of single bytes.
+    /// - Returns: how many.
+    private func begin(_ word: UnsafePointer<UInt8>, _ length: Int, _ tokens: UnsafeMutablePointer<Int32>) -> Int {
         var number = 0
         for index in 0..<length {
             var token = byteTokens[Int(word[index])]
@@ -153,12 +165,34 @@ final class WordEncoder {
             tokens[number] = token
             number += 1
         }
-        if number > Self.longestSearched {
-            number = long.merge(tokens, number, model.merges)
-        } else if number > 1 {
-            number = search(tokens, number)
+        return number
+    }
+
+    /// The tokens of single characters, of those without one the tokens of their bytes.
+    /// - Returns: how many.
+    private func begin(
+        _ characters: CharacterPieces, _ word: UnsafePointer<UInt8>, _ length: Int,
+        _ tokens: UnsafeMutablePointer<Int32>
+    ) -> Int {
+        var (number, index) = (0, 0)
+        while index < length {
+            let size = CharacterPieces.length(word[index], length - index)
+            let found =
+                size == 1
+                ? byteTokens[Int(word[index])]
+                : model.vocabulary.token(of: UnsafeRawBufferPointer(start: word + index, count: size)) ?? -1
+            if found >= 0 {
+                tokens[number] = found
+                number += 1
+            } else {
+                for byte in index..<index + size {
+                    tokens[number] = characters.byteTokens[Int(word[byte])]
+                    number += 1
+                }
+            }
+            index += size
         }
-        count += number
+        return number
     }
 
     /// Merges tokens in place.

@@ -82,6 +82,10 @@ extension Jinja.Interpreter {
     ) throws -> Value {
         let first = path.prefix { $0 != "." && $0 != "[" }
         var rest = path.dropFirst(first.count)
+        // `{.name}` has no number that could be counted on from: Python before 3.13 looks for an argument called "".
+        guard !first.isEmpty || rest.isEmpty else {
+            throw Failure(.value, "the field '\(Jinja.Text(path).string)' names no argument: write its number")
+        }
         var value = try argument(Jinja.Text(first).string, given, &counter)
         while let scalar = rest.popFirst() {
             if scalar == "." {

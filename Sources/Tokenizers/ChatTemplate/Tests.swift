@@ -87,7 +87,8 @@ extension Jinja {
 
         @Sendable private static func isSequence(_ value: Value) -> Bool {
             switch value {
-            case .text, .list, .tuple, .dict, .range: true
+            // Something undefined has a length, 0, and that is all the test asks for.
+            case .text, .list, .tuple, .dict, .range, .undefined: true
             default: false
             }
         }

@@ -47,7 +47,7 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
     private let finder: AddedTokenFinder
     private let decoded: [[UInt8]]
     private let tokensByText: [[UInt8]: Int32]
-    private let idle = Guarded<[Scratch]>([])
+    private let idle = ScratchPool<Scratch>()
 
     /// Reads a `.model` file.
     /// - Throws: `FormatError` when it is missing, damaged, or of a kind unknown here (word, char).
@@ -101,7 +101,7 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
 
     /// Appends the tokens of a text.
     public func encode(_ bytes: UnsafeRawBufferPointer, into tokens: inout [Int32]) {
-        let scratch = idle.withLock { $0.popLast() } ?? Scratch()
+        let scratch = idle.take() ?? Scratch()
         normalizer.normalize(bytes, into: &scratch.text)
         scratch.tokens.removeAll()
         switch encoder {
@@ -109,7 +109,7 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
         case .unigram(let unigram): unigram.encode(scratch.text, &scratch.steps, into: &scratch.tokens)
         }
         tokens.append(contentsOf: scratch.tokens.tokens)
-        idle.withLock { $0.append(scratch) }
+        idle.give(scratch)
     }
 
     /// Appends the tokens of a text that may hold control pieces; each part between them is a text of its own.

@@ -38,6 +38,8 @@ public struct Recipe: Sendable, Equatable {
         public var device = "cpu"
         /// Type of the arithmetic.
         public var dtype = NumberType.float32
+        /// Whether float32 matrix products on a GPU may round their operands to TF32.
+        public var tf32 = false
     }
 
     /// Section `model`.

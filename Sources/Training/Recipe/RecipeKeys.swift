@@ -11,6 +11,7 @@ extension Recipe {
         RecipeKey("run.threads", \.run.threads, "threads to compute on; null: all processors", .positive),
         RecipeKey("run.device", \.run.device, "where to compute", .device),
         RecipeKey("run.dtype", \.run.dtype, "arithmetic; weights and moments stay float32"),
+        RecipeKey("run.tf32", \.run.tf32, "on a GPU, float32 matrix products may round their operands to TF32"),
     ]
 
     private static let modelKeys =

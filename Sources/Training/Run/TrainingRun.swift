@@ -116,7 +116,9 @@ public final class TrainingRun {
         case .cpu: return .cpu(CPUBackend(threads: recipe.run.threads, matrixProducts: try .fromEnvironment()))
         case .cuda(let index):
             return .cuda(
-                try CUDABackend(deviceIndex: index, computeType: recipe.run.dtype == .bfloat16 ? .bfloat16 : .float32))
+                try CUDABackend(
+                    deviceIndex: index, computeType: recipe.run.dtype == .bfloat16 ? .bfloat16 : .float32,
+                    allowsTF32: recipe.run.tf32))
         }
     }
 
@@ -164,6 +166,9 @@ extension Recipe {
         }
         guard run.dtype == .float32 || run.device != "cpu" else {
             throw RecipeError("bfloat16 training is not available on the CPU; use float32", key: "run.dtype")
+        }
+        guard !run.tf32 || run.device != "cpu" else {
+            throw RecipeError("TF32 products are not available on the CPU; leave it false", key: "run.tf32")
         }
         guard training.sampleEvery == 0 || (!training.prompts.isEmpty && data.task == .text) else {
             throw RecipeError("samples need training.prompts and data of text", key: "training.sample_every")

@@ -18,13 +18,24 @@ int gdn_pool_threads(const gdn_pool *pool);
 /// Joins the pool's threads and frees it. No call may be running.
 void gdn_pool_destroy(gdn_pool *pool);
 /// Runs body(context, task, thread) for every task in 0..<tasks and returns when all are done.
-/// Tasks are claimed in order. Calls of several threads take turns; a call from inside a task runs in its caller alone.
+/// Every thread begins with its own share of consecutive tasks, the same whenever `tasks` is. Calls of several threads take turns; a call from inside a task runs in its caller alone.
 void gdn_pool_run(gdn_pool *pool, long tasks, gdn_task body, void *context);
+/// Whether the calling thread is running a task of a pool.
+int gdn_pool_in_task(void);
 
 /// C[m,n] = alpha · op(A) op(B) + beta · C on the calling thread; row-major; op transposes where the flag is 1.
 /// With beta 0 the old values of C are not read.
 void gdn_gemm_f32(int transpose_a, int transpose_b, long m, long n, long k, float alpha, const float *a, long lda,
                   const float *b, long ldb, float beta, float *c, long ldc);
+
+/// B of k × n packed for several products with it: number of panels of columns, floats in all, and packing of the panels
+/// first..<last, which touches no other panel. `transpose_b` as above.
+long gdn_gemm_panels(long n);
+long gdn_gemm_packed_floats(long n, long k);
+void gdn_gemm_pack_f32(float *panels, int transpose_b, long n, long k, const float *b, long ldb, long first, long last);
+/// C[m,n] = A[m,k] B + beta · C with packed B: the bits of gdn_gemm_f32.
+void gdn_gemm_packed_f32(long m, long n, long k, const float *a, long lda, const float *panels, float beta, float *c,
+                         long ldc);
 
 /// y[m,n] = x[m,k] w[n,k]ᵀ + beta · y for few rows (decoding): w is read once, in order. On the calling thread.
 void gdn_rows_f32(long m, long n, long k, const float *x, long ldx, const float *w, long ldw, float beta, float *y,

@@ -10,6 +10,13 @@ int gdn_sha256_has_instructions(void);
 /// Takes `blocks` blocks of 64 bytes into the state (FIPS 180-4, section 6.2.2).
 void gdn_sha256_blocks(uint32_t state[8], const uint8_t *data, size_t blocks, int use_instructions);
 
+/// Whether this processor has an instruction for CRC-32C; the two functions below may be called only where it has.
+int gdn_crc32c_has_instruction(void);
+/// Takes `count` bytes into the register of a CRC-32C (reflected bits, before the final inversion).
+uint32_t gdn_crc32c(uint32_t sum, const uint8_t *bytes, size_t count);
+/// Takes three pieces of `third` bytes, a multiple of 8, one behind the other, into a register each.
+void gdn_crc32c_thirds(uint32_t sums[3], const uint8_t *bytes, size_t third);
+
 /// Length of the longest beginning of `text` that is UTF-8 and ends with a whole character (Unicode standard, table 3-7).
 size_t gdn_utf8_prefix(const uint8_t *text, size_t count);
 /// Index of the quote that ends a JSON string whose content begins at `text`, all escapes before it being valid; `count` when
@@ -20,6 +27,9 @@ size_t gdn_json_string(const uint8_t *text, size_t count, int *has_escapes);
 size_t gdn_json_unescape(uint8_t *text, size_t count);
 /// Number of newlines.
 size_t gdn_count_newlines(const uint8_t *text, size_t count);
+
+/// Tells the system to begin bringing `count` bytes of a file to the disk, and does not wait.
+void gdn_begin_writing(int file, int64_t offset, int64_t count);
 
 /// Decodes a raw Snappy block (not the framing format) that gives exactly `size` bytes.
 /// Returns NULL, or which rule the block breaks; reads and writes nothing outside the two ranges.
