@@ -20,6 +20,7 @@ void *emu_dynamic_shared(void);
 void emu_copy_async(void *to, const void *from, unsigned bytes, unsigned valid);
 void emu_copy_commit(void);
 void emu_copy_wait(int pending);
+unsigned emu_shared_address(const void *pointer);
 void *emu_shared_pointer(unsigned address);
 void emu_fail(const char *what);
 }
@@ -76,7 +77,7 @@ template <class A, class B>
 inline auto max(A a, B b) -> decltype(a + b) { return a > b ? a : b; }
 template <class T>
 inline T __ldg(const T *p) { return *p; }
-inline size_t __cvta_generic_to_shared(const void *p) { return (unsigned)(uintptr_t)p; }
+inline size_t __cvta_generic_to_shared(const void *p) { return emu_shared_address(p); }
 
 // --- Barriers and exchanges ---
 

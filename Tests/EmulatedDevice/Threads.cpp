@@ -52,6 +52,7 @@ struct Worker {
     Thread *current = nullptr;
     const Launch *launch = nullptr;
     int at_barrier = 0, live = 0;
+    uintptr_t window = 0;
 
     Worker() {
         stacks = (char *)mmap(nullptr, 1024 * STACK, PROT_READ | PROT_WRITE,
@@ -281,11 +282,16 @@ void emu_copy_wait(int pending) {
     }
 }
 
-// Dynamic shared memory lies below 4 GiB; other shared variables are this processor's thread-local ones.
+// Dynamic shared memory lies below 4 GiB; other shared variables are thread-local ones of the kernel's library, anywhere: the
+// upper half of their addresses is that of the last one that became a shared address.
+unsigned emu_shared_address(const void *pointer) {
+    if ((uintptr_t)pointer >> 32) worker->window = (uintptr_t)pointer & ~(uintptr_t)0xffffffff;
+    return (unsigned)(uintptr_t)pointer;
+}
 void *emu_shared_pointer(unsigned address) {
     uintptr_t low = address, arena = (uintptr_t)worker->shared;
     if (low >= arena && low < arena + rounded(SHARED_LIMIT, PAGE)) return (void *)low;
-    return (void *)(((uintptr_t)&worker & ~(uintptr_t)0xffffffff) | low);
+    return (void *)(worker->window | low);
 }
 
 void emu_fail(const char *what) { fail(what); }
