@@ -113,40 +113,36 @@ DEVICE void read_joined(float *state, const float *from, int column) {
     __syncthreads();
 }
 
-// The state at the start of every segment, from the segments' N and M. Grid: sequences × value heads × 16 value columns.
-KERNEL(gated_delta_rule_join_forward)
-(float *starts, const float *changes, const float *transitions, const float *initial_state, const int *first_segment,
- int value_heads) {
+// From segment to segment of a sequence, in order or, BACKWARD, in reverse: what each begins with goes to `joined`. The first
+// one's change holds what it began with already.
+template <bool BACKWARD>
+DEVICE void join_segments(float *joined, const float *changes, const float *transitions, const float *given,
+                          const int *first_segment, int value_heads) {
     __shared__ __align__(16) float state[KEY_DIM * JOIN_COLUMNS];
     constexpr int TILES = (VALUE_DIM + JOIN_COLUMNS - 1) / JOIN_COLUMNS;
     int column = blockIdx.x % TILES * JOIN_COLUMNS, head = blockIdx.x / TILES % value_heads;
     int sequence = blockIdx.x / TILES / value_heads;
     i64 size = (i64)KEY_DIM * VALUE_DIM;
-    read_joined(state, initial_state ? initial_state + ((i64)sequence * value_heads + head) * size : nullptr, column);
-    int begin = first_segment[sequence], end = first_segment[sequence + 1];
-    for (int number = begin; number < end; number++) {
-        i64 own = (i64)number * value_heads + head;
-        write_joined(starts + own * size, state, column);
-        if (number + 1 == end) break;
-        join<false>(state, number == begin ? nullptr : transitions + own * KEY_DIM * KEY_DIM, changes + own * size, column);
+    read_joined(state, given ? given + ((i64)sequence * value_heads + head) * size : nullptr, column);
+    int begin = first_segment[sequence], count = first_segment[sequence + 1] - begin;
+    for (int i = 0; i < count; i++) {
+        i64 own = (i64)(BACKWARD ? begin + count - 1 - i : begin + i) * value_heads + head;
+        write_joined(joined + own * size, state, column);
+        if (i + 1 == count) break;
+        join<BACKWARD>(state, i == 0 ? nullptr : transitions + own * KEY_DIM * KEY_DIM, changes + own * size, column);
     }
+}
+
+// The state at the start of every segment, from the segments' N and M. Grid: sequences × value heads × 16 value columns.
+KERNEL(gated_delta_rule_join_forward)
+(float *starts, const float *changes, const float *transitions, const float *initial_state, const int *first_segment,
+ int value_heads) {
+    join_segments<false>(starts, changes, transitions, initial_state, first_segment, value_heads);
 }
 
 // The gradient of the state at the end of every segment. Grid: sequences × value heads × 16 value columns.
 KERNEL(gated_delta_rule_join_backward)
 (float *ends, const float *changes, const float *transitions, const float *d_final_state, const int *first_segment,
  int value_heads) {
-    __shared__ __align__(16) float state[KEY_DIM * JOIN_COLUMNS];
-    constexpr int TILES = (VALUE_DIM + JOIN_COLUMNS - 1) / JOIN_COLUMNS;
-    int column = blockIdx.x % TILES * JOIN_COLUMNS, head = blockIdx.x / TILES % value_heads;
-    int sequence = blockIdx.x / TILES / value_heads;
-    i64 size = (i64)KEY_DIM * VALUE_DIM;
-    read_joined(state, d_final_state ? d_final_state + ((i64)sequence * value_heads + head) * size : nullptr, column);
-    int begin = first_segment[sequence], end = first_segment[sequence + 1];
-    for (int number = end - 1; number >= begin; number--) {
-        i64 own = (i64)number * value_heads + head;
-        write_joined(ends + own * size, state, column);
-        if (number == begin) break;
-        join<true>(state, number + 1 == end ? nullptr : transitions + own * KEY_DIM * KEY_DIM, changes + own * size, column);
-    }
+    join_segments<true>(ends, changes, transitions, d_final_state, first_segment, value_heads);
 }
