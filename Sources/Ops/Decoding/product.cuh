@@ -16,8 +16,8 @@
 
 constexpr int THREADS = BLOCK_WARPS * 32;
 // Registers leave room for the blocks of the next kernels, whose first weights are then on their way. Above four rows x
-// fills the shared memory and there is room for one.
-constexpr int MIN_BLOCKS = BATCH <= 2 ? 768 / THREADS : BATCH <= 4 ? 512 / THREADS : 1;
+// fills the shared memory and there is room for one; in float32 registers run out at three.
+constexpr int MIN_BLOCKS = BATCH <= 2 ? 768 / THREADS : BATCH <= 4 && sizeof(element) == 2 ? 512 / THREADS : 1;
 constexpr int PIECE = 16 / (int)sizeof(element); // elements a thread copies at a time
 constexpr int STEP = 4 * PIECE;                  // columns of a product on the matrix units, or two
 constexpr int SHARE = 4;                         // steps of a portion, pieces of a thread
