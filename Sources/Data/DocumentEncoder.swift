@@ -39,7 +39,7 @@ struct DocumentEncoder: Sendable {
     let settings: DataPreparation.Settings
     private let width: Int
     /// Arrays that threads put tokens into, to be used again: growing a new one for each chunk costs as much as writing it.
-    private let idle = Guarded<[[Int32]]>([])
+    private let idle = ScratchPool<[Int32]>()
 
     init(tokenizer: any Tokenizer, settings: DataPreparation.Settings) {
         self.tokenizer = tokenizer
@@ -63,8 +63,8 @@ struct DocumentEncoder: Sendable {
         } else {
             result.training.reserve(chunk.text.count / 3)
         }
-        var tokens = idle.withLock { $0.popLast() } ?? []
-        defer { idle.withLock { $0.append(tokens) } }
+        var tokens = idle.take() ?? []
+        defer { idle.give(tokens) }
         try chunk.text.withUnsafeBytes { text in
             for document in chunk.documents {
                 let bytes = UnsafeRawBufferPointer(rebasing: text[document.bytes])

@@ -4,11 +4,14 @@ import GDNTensor
 ///
 /// Tables of words that were met lately are megabytes large. Handed to whichever thread asked next, they would move from
 /// one core's cache to another's with every short text.
-final class ScratchPool<Scratch>: Sendable {
+package final class ScratchPool<Scratch>: Sendable {
     private let idle = Guarded<[(thread: UInt, scratch: Scratch)]>([])
 
+    /// An empty pool.
+    package init() {}
+
     /// Takes out what this thread gave back last, else what another one did; nil when all are in use.
-    func take() -> Scratch? {
+    package func take() -> Scratch? {
         let thread = Self.thread
         return idle.withLock { idle in
             let own = idle.lastIndex { $0.thread == thread }
@@ -17,7 +20,7 @@ final class ScratchPool<Scratch>: Sendable {
     }
 
     /// Gives back what is not used any more.
-    func give(_ scratch: Scratch) {
+    package func give(_ scratch: Scratch) {
         let thread = Self.thread
         idle.withLock { $0.append((thread, scratch)) }
     }

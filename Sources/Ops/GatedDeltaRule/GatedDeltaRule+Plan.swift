@@ -23,8 +23,7 @@ struct DeltaRulePlan {
     let chunksPerSegment: Int
     let segmentCapacity: Int
     /// Whether a sequence may have several segments.
-    var divides: Bool { segmentCapacity > sequences }
-    private let sequences: Int
+    let divides: Bool
     /// Dynamic shared memory of the kernels.
     let prepareBytes: Int
     let scanBytes: Int
@@ -49,13 +48,15 @@ struct DeltaRulePlan {
         let units = shape.sequenceCount * shape.HV
         let wide = dtype == .bfloat16 && shape.V > 64 && shape.K <= 128
         let warps = wide && units * ((shape.V + 127) / 128) * 2 > device.multiprocessors ? 8 : 4
+        // `ScanStage` of `scan.cuh`; what a pass leaves out keeps a vector's place.
+        func stage(warps: Int, reads: Bool) -> Int {
+            let queries = reads && keyTilesAtOnce == 2 ? 64 * keyPitch : pad
+            let scores = reads ? 64 * chunkPitch : pad
+            let elements = 64 * keyPitch + 64 * (16 * warps / splits + pad) + 64 * chunkPitch + queries + scores
+            return elements * size + (splits > 1 ? warps * 32 * 32 : pad) * 4 + gateBytes
+        }
         let valueTile = 16 * warps / splits
-        let valuePitch = valueTile + pad
-        // What a kernel leaves out of its stage keeps a vector's place.
-        let sums = splits > 1 ? warps * 32 * 32 : pad
-        let spare = (keyTilesAtOnce == 1 ? pad * size : 0) + sums * 4
-        let scanStage =
-            (keyTilesAtOnce * 64 * keyPitch + 64 * valuePitch + 2 * 64 * chunkPitch) * size + spare + gateBytes
+        let scanStage = stage(warps: warps, reads: true)
         let scanStages = 2 * scanStage <= device.sharedBytesPerBlock && dtype == .bfloat16 ? 2 : 1
 
         keyTiles = (keyPitch - pad + 127) / 128
@@ -70,30 +71,29 @@ struct DeltaRulePlan {
             ("ERASES", shape.erases ? "1" : "0"), ("ONE_KEY_TILE", keyTilesAtOnce == 1 ? "1" : "0"),
         ]
         defines = common + [("VALUE_WARPS", "\(warps)"), ("STAGES", "\(scanStages)")]
-        segmentDefines = common + [("VALUE_WARPS", "4"), ("STAGES", "\(scanStages)")]
+        let segmentWarps = 4
+        segmentDefines = common + [("VALUE_WARPS", "\(segmentWarps)"), ("STAGES", "\(scanStages)")]
         gradientDefines = common + [("VALUE_WARPS", "\(warps)"), ("STAGES", "\(gradientStages)")]
         scanThreads = 32 * warps
         valueTiles = (shape.V + valueTile - 1) / valueTile
-        segmentThreads = 32 * 4
-        let segmentTile = 16 * 4 / splits
+        segmentThreads = 32 * segmentWarps
+        let segmentTile = 16 * segmentWarps / splits
         segmentTiles = (shape.V + segmentTile - 1) / segmentTile + (shape.K + segmentTile - 1) / segmentTile
-        let segmentSums = splits > 1 ? 4 * 32 * 32 : pad
-        let segmentStage =
-            (64 * keyPitch + 64 * (segmentTile + pad) + 64 * chunkPitch + 2 * pad) * size + segmentSums * 4 + gateBytes
-        segmentBytes = scanStages * segmentStage
+        segmentBytes = scanStages * stage(warps: segmentWarps, reads: false)
 
         // As many segments as it takes to fill the device, where they are four times the sequences or more: the division
         // costs a second pass, over the columns of a transition matrix as well.
-        sequences = shape.sequenceCount
+        let sequences = shape.sequenceCount
         chunkCapacity =
             isPacked ? (shape.T + 63) / 64 + sequences : shape.B * ((shape.T + 63) / 64)
         let wanted = device.multiprocessors / (shape.HV * valueTiles)
         chunksPerSegment = wanted >= 4 * sequences ? max(16, (chunkCapacity + wanted - 1) / wanted) : chunkCapacity
-        segmentCapacity = sequences + (chunkCapacity > chunksPerSegment ? chunkCapacity / chunksPerSegment : 0)
+        divides = chunkCapacity > chunksPerSegment
+        segmentCapacity = sequences + (divides ? chunkCapacity / chunksPerSegment : 0)
 
         prepareBytes = max(2 * 64 * (keyPart + pad) * size, 3 * 64 * (64 + 4) * (dtype == .bfloat16 ? 4 : 8))
         scanBytes = scanStages * scanStage
-        stateBytes = scanStages * ((64 * keyPitch + 64 * valuePitch) * size + gateBytes)
+        stateBytes = scanStages * ((64 * keyPitch + 64 * (valueTile + pad)) * size + gateBytes)
         gradientBytes = gradientFixed + gradientStages * gradientStage
         let needed = max(prepareBytes, scanBytes, segmentBytes, gradientBytes)
         guard needed <= device.sharedBytesPerBlock else {
