@@ -352,6 +352,9 @@ def timing(variants):
     print(f"copy {4 * x.numel() / median(lambda: y.copy_(x)) / 1e9:.2f} TB/s", flush=True)
     del x, y
     results = []
+    all_kernels = [Kernels(torch.bfloat16, K, V, HV // H, B * HV, **variant)
+                   for B, T, H, HV, K, V in SHAPES for variant in variants]
+    warm(all_kernels, all_kernels)
     for shape in SHAPES:
         B, T, H, HV, K, V = shape
         ins = draw(B, T, H, HV, K, V, torch.bfloat16)
