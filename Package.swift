@@ -56,7 +56,7 @@ let operations: [Operation] = [
         name: "Decoding", kernel: false,
         cuda: [
             "chain.cuh", "product.cuh", "project.cu", "step.cu", "output.cu", "gate_up.cu", "down.cu", "head.cu",
-            "rows.cu",
+            "rows.cu", "wide.cuh", "wide_project.cu", "wide_gate_up.cu", "wide_part.cu",
         ],
         more: ["Decoding+Arguments.swift", "Decoding+Plan.swift"]),
 ]

@@ -95,7 +95,16 @@ def decoding_jobs(element, quick):
             yield f"Decoding batch {batch}", [chain, "Decoding/product.cuh", f"Decoding/{name}.cu"], element + [
                 f"-DINPUTS={inputs}", f"-DBATCH={batch}", "-DBLOCK_WARPS=8", "-DRING_PORTIONS=6",
                 f"-DUNITS={min(units, 64 // batch)}"] + more, None
-    for K, V, columns in ((256, 512, 16), (256, 512, 32), (200, 400, 32), (64, 64, 16)):
+    if "-DELEMENT_BFLOAT16=1" in element:
+        # Kernel, columns of the weights, of a slice, rows of weights a block, stages with four tiles of sequences.
+        for name, inputs, slice, rows, stages in (
+                ("project", D, D, 72, 3), ("project", 264, 288, 8, 2), ("gate_up", D, D, 88, 2), ("part", F, 1408, 64, 3),
+                ("part", H * V, 640, 80, 3), ("part", 96, 32, 16, 1)):
+            for tiles in (1, 4) if quick else (1, 2, 3, 4):
+                yield f"Decoding {tiles} tiles", [chain, "Decoding/wide.cuh", f"Decoding/wide_{name}.cu"], element + [
+                    f"-DINPUTS={inputs}", f"-DSLICE={slice}", f"-DSLICES={-(-inputs // slice)}", f"-DWEIGHT_ROWS={rows}",
+                    f"-DTILES={tiles}", f"-DSTAGES={stages}"], None
+    for K, V, columns in ((256, 512, 16), (256, 512, 32), (256, 512, 64), (200, 400, 32), (200, 400, 64), (64, 64, 16)):
         yield "Decoding step", [chain, "Decoding/step.cu"], element + [
             f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}", "-DGROUPS=1", f"-DTILE_COLUMNS={columns}", "-DBLOCK_WARPS=4",
             "-DHAS_DECAY=1", "-DHAS_BETA=1", "-DNORMALISES=1", "-DERASES=1"], None

@@ -35,6 +35,13 @@ CHAINS = [
     ("batch 4", 4, 8, 5, 1, 32, 4),
     ("batch 8", 8, 8, 4, 1, 32, 4),
 ]
+# Wide products: kernel, columns and rows of weights; rows a block, columns of a slice, stages: first as Decoding+Plan.swift.
+WIDE = [
+    ("project", D, STRIDE, [(72, D, 3), (72, D, 2), (40, D, 4)]),
+    ("part", H * V, D, [(80, 640, 3), (64, 768, 3), (64, 768, 2), (32, 1536, 4)]),
+    ("gate_up", D, 2 * F, [(88, D, 2), (88, D, 1), (48, D, 4)]),
+    ("part", F, D, [(80, 1152, 3), (64, 1408, 3), (64, 1408, 2), (48, 1888, 4)]),
+]
 STEPS = [(16, 4), (32, 4), (32, 8), (64, 4), (64, 8), (128, 8)]
 bf16, NAN = torch.bfloat16, float("nan")
 driver = ctypes.CDLL("libcuda.so.1")
@@ -91,6 +98,15 @@ def product(name, batch, warps, ring, blocks, **defines):
     return Kernel(name, ["Decoding/chain.cuh", "Decoding/product.cuh", f"Decoding/{name}.cu"], grid, 32 * warps,
                   fixed + ring * portion, INPUTS=INPUTS[name], BATCH=batch, BLOCK_WARPS=warps, RING_PORTIONS=ring,
                   UNITS=units, **defines)
+
+
+def wide(name, batch, inputs, rows, block_rows, slice, stages):
+    tiles, slices = -(-batch // 16), -(-inputs // slice)
+    pitch = block_rows + (8 if block_rows % 16 == 0 else 0)
+    shared = max(stages * 4096 * (block_rows // 8 + 2 * tiles), 512 * tiles * pitch)
+    return Kernel(f"wide_{name}", ["Decoding/chain.cuh", "Decoding/wide.cuh", f"Decoding/wide_{name}.cu"],
+                  -(-rows // block_rows) * slices, 256, shared, INPUTS=inputs, SLICE=slice, SLICES=slices,
+                  WEIGHT_ROWS=block_rows, TILES=tiles, STAGES=stages)
 
 
 def step(batch, columns, warps):
@@ -244,7 +260,8 @@ def time_chain(label, batch, *shape):
 
 a = torch.randn(1 << 29, device="cuda")
 b = torch.empty_like(a)
-rate = 8 * a.numel() / milliseconds(graph(lambda: b.copy_(a)), 15) / 1e9
+# An elementwise kernel: a graph would leave a copy to the copy engines, at two thirds of the rate.
+rate = 8 * a.numel() / milliseconds(graph(lambda: torch.neg(a, out=b)), 15) / 1e9
 del a, b
 print(f"copy {rate:.3f} TB/s; floor at batch 1 {(WEIGHT_BYTES + 8 * LAYERS * H * K * V) / rate / 1e9:.4f} ms", flush=True)
 for chain in CHAINS:
@@ -265,6 +282,34 @@ for columns, warps in STEPS:
         us = 1e3 * milliseconds(graph(lambda: [c.run("step", p, s) for p, s in zip(BLOCKS, own)]), 8) / LAYERS
         print(f"step at batch 64, {columns} columns, {warps} warps: {us:.1f} us, "
               f"{100 * 8 * 64 * H * K * V / rate / 1e6 / us:.0f} % of a copy's rate", flush=True)
+for name, inputs, rows, shapes in WIDE:
+    matrices = [weight(rows, inputs) for _ in range(8)]
+    x = random(64, inputs).to(bf16)
+    for shape in shapes:
+        if time.time() - STARTED > LIMIT:
+            continue
+        kernel, slices = wide(name, 64, inputs, rows, *shape), -(-inputs // shape[1])
+        y = torch.full((64, F) if name == "gate_up" else (slices, 64, rows), NAN, device="cuda",
+                       dtype=bf16 if name == "gate_up" else torch.float32)
+
+        def launch(w, early=False):
+            if name == "gate_up":
+                kernel(early, y, x, w[:F], w[F:], F, 64)
+            elif name == "project":
+                kernel(early, y, x, w, rows, 64, rows)
+            else:
+                kernel(early, y, x, w, rows, 64)
+        launch(matrices[0])
+        expected = x.double() @ matrices[0].double().T
+        if name == "gate_up":
+            expected = silu(expected[:, :F]) * expected[:, F:]
+        wrong = error(y if name == "gate_up" else y.double().sum(0), expected)
+        budget = 3e-3 if name == "gate_up" else 1e-5
+        us = [1e3 * milliseconds(graph(lambda: [launch(w, early and i > 0) for i, w in enumerate(matrices)]), 10) / 8
+              for early in (False, True)]
+        print(f"wide product {name} {inputs}, 64 rows, {shape}: {us[0]:.2f} us, early {us[1]:.2f} us, "
+              f"{100 * 2 * rows * inputs / rate / 1e6 / us[0]:.0f} % of a copy's rate" if wrong <= budget else
+              f"wide product {name} {inputs} {shape} WRONG: {wrong:.1e}", flush=True)
 for name, rows, inputs in (("q, k, v, gate, a, b", STRIDE, D), ("output", D, H * V), ("gate", F, D), ("down", D, F)):
     if time.time() - STARTED < LIMIT:
         matrices = [weight(rows, inputs) for _ in range(8)]

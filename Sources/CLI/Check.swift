@@ -17,8 +17,8 @@ struct Check: ParsableCommand {
     @Option(help: "Element type: float32 or bfloat16.")
     var dtype = "float32"
 
-    @Flag(help: "On a GPU: start kernels of a chain beside the one before them.")
-    var overlapKernels = false
+    @Flag(inversion: .prefixedNo, help: "On a GPU: start kernels of a chain beside the one before them.")
+    var overlapKernels = true
 
     @Flag(help: "Print every tensor of every case, not only the worst of each case.")
     var all = false

@@ -22,7 +22,7 @@ struct DeviceOptions: ParsableArguments {
     ///   - overlapsKernels: launch a GPU's kernels beside the one before them where they can wait for it by themselves
     ///   - poison: fill the CPU's fresh memory with NaN, for checks
     func makeBackend(
-        computeType: DType = .float32, allowsTF32: Bool = false, overlapsKernels: Bool = false, poison: Bool = false
+        computeType: DType = .float32, allowsTF32: Bool = false, overlapsKernels: Bool = true, poison: Bool = false
     ) throws -> Backend {
         switch Device(device) ?? .cpu {
         case .cpu where allowsTF32: throw ValidationError("--tf32 is for a GPU; --device is \(device)")
@@ -36,20 +36,19 @@ struct DeviceOptions: ParsableArguments {
     }
 }
 
-/// How a GPU computes one token of generation. Both switches are off by default: what they turn on is checked without a
-/// GPU only, and no time of it has been measured yet.
+/// How a GPU computes one token of generation.
 struct DecodingOptionGroup: ParsableArguments {
-    @Option(help: "On a GPU: kernels of a token: operations, or fused (few a block; not yet run on a device).")
-    var decoding = "operations"
+    @Option(help: "On a GPU: kernels of a token: fused (few a block), or those of the operations.")
+    var decoding = "fused"
 
-    @Flag(help: "On a GPU: start fused kernels beside the one before them (not yet run on a device).")
-    var overlapKernels = false
+    @Flag(inversion: .prefixedNo, help: "On a GPU: start fused kernels beside the one before them.")
+    var overlapKernels = true
 
-    var form: DecodingForm { DecodingForm(rawValue: decoding) ?? .operations }
+    var form: DecodingForm { DecodingForm(rawValue: decoding) ?? .fused }
 
     func validate() throws {
         if DecodingForm(rawValue: decoding) == nil {
-            throw ValidationError("--decoding \(decoding): expected operations or fused")
+            throw ValidationError("--decoding \(decoding): expected fused or operations")
         }
     }
 }

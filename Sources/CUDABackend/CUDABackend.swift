@@ -43,7 +43,7 @@ public final class CUDABackend: @unchecked Sendable {
     ///   - kernelCache: folder for compiled kernels; the user's cache folder when nil
     /// - Throws: `BackendError` saying what is missing and how to get it.
     public init(
-        deviceIndex: Int = 0, computeType: DType = .float32, allowsTF32: Bool = false, overlapsKernels: Bool = false,
+        deviceIndex: Int = 0, computeType: DType = .float32, allowsTF32: Bool = false, overlapsKernels: Bool = true,
         kernelCache: String? = nil
     ) throws {
         driver = try Driver()

@@ -19,7 +19,7 @@ package final class DecodingStep {
     ///   - state: goes on from it and writes to its tensors, which must belong to nobody else
     ///   - form: which kernels; fused ones where the model's shape has them
     package init(
-        _ model: LanguageModel, on cuda: CUDABackend, state: LanguageModel.State, form: DecodingForm = .operations
+        _ model: LanguageModel, on cuda: CUDABackend, state: LanguageModel.State, form: DecodingForm = .fused
     ) throws {
         self.model = model
         self.cuda = cuda
@@ -62,6 +62,6 @@ package final class DecodingStep {
 public enum DecodingForm: String, Sendable, CaseIterable {
     /// Those of the operations, about 24 a block.
     case operations
-    /// Five a block, or eleven for more than eight sequences, where the model's shape allows it.
+    /// Five a block, nine for more than eight sequences and eleven for more than 64, where the model's shape allows it.
     case fused
 }

@@ -29,7 +29,7 @@ public struct Generation: AsyncSequence {
     /// - Throws: `InferenceError` for an empty prompt, a token outside the vocabulary or an option out of range.
     public init(
         model: LanguageModel, prompt: [Int32], options: SamplingOptions = SamplingOptions(), limit: Int,
-        stopTokens: Set<Int32> = [], form: DecodingForm = .operations
+        stopTokens: Set<Int32> = [], form: DecodingForm = .fused
     ) throws {
         guard !prompt.isEmpty else {
             throw InferenceError("the prompt has no tokens; give at least one character")

@@ -9,7 +9,7 @@ public struct TextGenerator {
 
     /// A generator of texts.
     /// - Parameter form: which kernels a GPU takes for a token
-    public init(model: LanguageModel, tokenizer: any Tokenizer, form: DecodingForm = .operations) {
+    public init(model: LanguageModel, tokenizer: any Tokenizer, form: DecodingForm = .fused) {
         self.model = model
         self.tokenizer = tokenizer
         self.form = form

@@ -87,6 +87,18 @@ static const char decoding_head[] = {
 static const char decoding_rows[] = {
 #embed "../Decoding/rows.cu"
     , 0};
+static const char decoding_wide[] = {
+#embed "../Decoding/wide.cuh"
+    , 0};
+static const char decoding_wide_project[] = {
+#embed "../Decoding/wide_project.cu"
+    , 0};
+static const char decoding_wide_gate_up[] = {
+#embed "../Decoding/wide_gate_up.cu"
+    , 0};
+static const char decoding_wide_part[] = {
+#embed "../Decoding/wide_part.cu"
+    , 0};
 
 static const struct {
     const char *path, *text;
@@ -119,6 +131,10 @@ static const struct {
     {"Decoding/down.cu", decoding_down},
     {"Decoding/head.cu", decoding_head},
     {"Decoding/rows.cu", decoding_rows},
+    {"Decoding/wide.cuh", decoding_wide},
+    {"Decoding/wide_project.cu", decoding_wide_project},
+    {"Decoding/wide_gate_up.cu", decoding_wide_gate_up},
+    {"Decoding/wide_part.cu", decoding_wide_part},
 };
 
 const char *gdn_kernel_text(const char *path) {

@@ -25,6 +25,38 @@ import Testing
         }
     }
 
+    /// Blocks and slices cover the weights, warps the slice, and the shared memory is what a block can have.
+    @Test(arguments: [9, 16, 33, 64], [64, 264, 2048, 5632])
+    func widePlansCoverAllWeights(batch: Int, inputs: Int) throws {
+        for (rows, mostSlices, sharedLimit) in [(2048, 8, 227 << 10), (9232, 1, 227 << 10), (16, 8, 163 << 10)] {
+            let plan = try #require(
+                WideProductPlan(
+                    inputs: inputs, rows: rows, batch: batch, mostSlices: mostSlices, multiprocessors: 132,
+                    sharedLimit: sharedLimit))
+            func value(_ name: String) throws -> Int {
+                try #require(plan.defines.first { $0.name == name }.flatMap { Int($0.value) })
+            }
+            let (slice, stages) = try (value("SLICE"), value("STAGES"))
+            let (blockRows, tiles) = try (value("WEIGHT_ROWS"), value("TILES"))
+            #expect(slice % 32 == 0 && slice * plan.slices >= inputs && slice * (plan.slices - 1) < inputs)
+            #expect(plan.blocks % plan.slices == 0 && plan.blocks / plan.slices * blockRows >= rows)
+            #expect(plan.slices <= mostSlices && tiles * 16 >= batch && blockRows % 8 == 0)
+            #expect(1 <= stages && stages <= (slice + 255) / 256)
+            #expect(plan.shared + 1024 <= sharedLimit)
+            #expect(plan.shared >= stages * 256 * 16 * (blockRows / 8 + 2 * tiles))
+        }
+    }
+
+    /// Every multiprocessor has one block where the 1.3 B model decodes 64 sequences.
+    @Test(arguments: [(2048, 9232, 1), (3072, 2048, 8), (2048, 11_264, 1), (5632, 2048, 8)])
+    func widePlansFillTheDevice(inputs: Int, rows: Int, mostSlices: Int) throws {
+        let plan = try #require(
+            WideProductPlan(
+                inputs: inputs, rows: rows, batch: 64, mostSlices: mostSlices, multiprocessors: 132,
+                sharedLimit: 227 << 10))
+        #expect(120...132 ~= plan.blocks)
+    }
+
     /// Two blocks of neighbouring kernels fit on a multiprocessor where the 1.3 B model decodes one sequence.
     @Test(arguments: [2048, 3072, 5632])
     func neighboursFitBesideEachOther(inputs: Int) throws {
