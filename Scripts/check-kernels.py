@@ -50,11 +50,9 @@ def jobs(quick):
                 yield "Activation", ["Activation/kernel.cu"], v + [f"-DACTIVATION={activation}"], None
             for taps in (1, 2, 3, 4, 8):
                 w = element + [f"-DVECTOR={4 if vector > 1 and (bf16 or taps <= 4) else 1}"]
-                if bf16 and vector > 1 and taps <= 4:
-                    w = w + ["-DFORWARD_VECTOR=8"]
                 for bias in (0, 1):
-                    lean = bf16 and taps <= 4 and not bias
-                    blocks = (5 if lean else 4, 2 if taps > 4 else 5 if lean else 4)
+                    lean = bf16 and taps <= 4
+                    blocks = (8 if lean else 4, 2 if taps > 4 else 5 if lean and not bias else 4)
                     yield ("ShortConvolution", ["ShortConvolution/kernel.cu"],
                            w + [f"-DTAPS={taps}", "-DACTIVATION=1", f"-DBIAS={bias}",
                                 f"-DFORWARD_BLOCKS={blocks[0]}", f"-DBACKWARD_BLOCKS={blocks[1]}"], None)
@@ -63,7 +61,8 @@ def jobs(quick):
                 yield "GradientClipping", ["GradientClipping/kernel.cu"], v + ["-DCHUNK=65536"], None
         yield "Gates", ["Gates/kernel.cu"], element, None
         for other in ("float", "bfloat16"):
-            yield "Embedding", ["Embedding/kernel.cu"], element + [f"-DTABLE={other}"], None
+            for vector in (per, 1):
+                yield "Embedding", ["Embedding/kernel.cu"], element + [f"-DTABLE={other}", f"-DVECTOR={vector}"], None
             yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}"], None
             yield "CrossEntropy", ["CrossEntropy/kernel.cu"], element + [f"-DLOGIT={other}", "-DWORDS=32000"], None
         shapes = [(64, 64), (96, 192), (128, 128), (128, 256), (192, 384), (200, 400), (256, 512), (512, 512)]
