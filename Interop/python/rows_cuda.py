@@ -339,12 +339,11 @@ def time_elementwise():
 # --- Products with 16 rows or columns -----------------------------------------------------------------------------
 
 def time_narrow_products():
-    modules = {adds: backend_module("NarrowProducts", OUT="bfloat16", ACCUMULATES=adds) for adds in (0, 1)}
+    m = backend_module("NarrowProducts", OUT="bfloat16")
 
     def forward(rows, width):
         x, w, y = new(rows, width), new(16, width), poisoned(rows, 16)
-        run = launcher(modules[0], "narrow_product_forward", (-(-rows // 32),), 128, y, x, w, i32(rows), i32(width),
-                       f32(0.5))
+        run = launcher(m, "narrow_product_forward", (-(-rows // 32),), 128, y, x, w, i32(rows), i32(width), f32(0.5))
         run()
         return run, [(y, 0.5 * x.double() @ w.double().T)]
 
@@ -355,7 +354,7 @@ def time_narrow_products():
             expected = dy.double() @ w.double() + (dx.double() if adds else 0)
             across = -(-width // 256)
             grid = (across, min(-(-rows // 16), max(1, MULTIPROCESSORS * 6 // across)))
-            run = launcher(modules[adds], "narrow_product_input", grid, 128, dx, dy, w, i32(rows), i32(width))
+            run = launcher(m, "narrow_product_input", grid, 128, dx, dx if adds else None, dy, w, i32(rows), i32(width))
             run()
             return run, [(dx, expected)]
         return prepare
@@ -364,7 +363,7 @@ def time_narrow_products():
         dy, x, across = new(rows, 16), new(rows, width), -(-width // 64)
         grid = (across, min(-(-rows // 64), max(1, MULTIPROCESSORS * 4 // across)))
         partial = poisoned(grid[1], 16, width, dtype=torch.float32)
-        run = launcher(modules[0], "narrow_product_weight", grid, 128, partial, dy, x, i32(rows), i32(width))
+        run = launcher(m, "narrow_product_weight", grid, 128, partial, dy, x, i32(rows), i32(width))
         run()
         return run, [(partial.double().sum(0), dy.double().T @ x.double())]
 

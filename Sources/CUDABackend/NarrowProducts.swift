@@ -111,10 +111,10 @@ private let narrowProductSource = KernelSource(
             store(y + (i64)(first + row) * 16 + column, alpha * sum[0], alpha * sum[1], alpha * sum[2], alpha * sum[3]);
         }
 
-        // dx = dy W, added to what is there where ACCUMULATES. A warp owns 64 columns and their part of W, and goes through
+        // dx = dy W + old, where there is one; `old` may be dx. A warp owns 64 columns and their part of W, and goes through
         // blocks of 16 rows. Grid: (⌈width / 256⌉, any).
         extern "C" __global__ void __launch_bounds__(128, 6) narrow_product_input(
-            bfloat16 *dx, const bfloat16 *dy, const bfloat16 *w, int rows, int width) {
+            bfloat16 *dx, const bfloat16 *old, const bfloat16 *dy, const bfloat16 *w, int rows, int width) {
             int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, first = (blockIdx.x * WARPS + threadIdx.x / 32) * 64;
             // Column n of tile q is column 8 (n / 2) + 2q + n % 2 of a half: a thread's columns of four tiles are 8t … 8t + 7.
             u32 b[2][4][2];
@@ -137,7 +137,7 @@ private let narrowProductSource = KernelSource(
         #pragma unroll
                     for (int half = 0; half < 2; half++) {
                         int column = first + 32 * half + 8 * t;
-                        part.old[r][half] = load(dx + (i64)own * width + column, ACCUMULATES && own < rows && column < width);
+                        part.old[r][half] = load(old + (i64)own * width + column, old && own < rows && column < width);
                     }
                 }
             };
@@ -151,8 +151,8 @@ private let narrowProductSource = KernelSource(
                     float c[4][4];
         #pragma unroll
                     for (int r = 0; r < 2; r++) {
-                        uint4 old = part.old[r][half];
-                        u32 word[4] = {old.x, old.y, old.z, old.w};
+                        uint4 raw = part.old[r][half];
+                        u32 word[4] = {raw.x, raw.y, raw.z, raw.w};
         #pragma unroll
                         for (int q = 0; q < 4; q++) c[q][2 * r] = low(word[q]), c[q][2 * r + 1] = high(word[q]);
                     }
@@ -266,12 +266,7 @@ extension CUDABackend {
     ) throws {
         let (m, n, k) = (problem.m, problem.n, problem.k)
         func kernel(_ name: String) throws -> Kernel {
-            try self.kernel(
-                narrowProductSource, name,
-                [
-                    ("OUT", c.dtype == .float32 ? "float" : "unsigned short"),
-                    ("ACCUMULATES", problem.accumulates ? "1" : "0"),
-                ])
+            try self.kernel(narrowProductSource, name, [("OUT", c.dtype == .float32 ? "float" : "unsigned short")])
         }
         switch form {
         case .forward:
@@ -283,7 +278,9 @@ extension CUDABackend {
             let down = min((m + 15) / 16, max(1, description.multiprocessors * 6 / across))
             try launch(
                 kernel("narrow_product_input"), grid: (across, down, 1), threads: 128,
-                [.tensor(c), .tensor(a), .tensor(b), .int(m), .int(n)])
+                [
+                    .tensor(c), .optional(problem.accumulates ? c : nil), .tensor(a), .tensor(b), .int(m), .int(n),
+                ])
         case .weight:
             let across = (n + 63) / 64
             let down = min((k + 63) / 64, max(1, description.multiprocessors * 4 / across))

@@ -37,17 +37,17 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
     int begin = min(count, warp * stretch), end = min(count, begin + stretch);
     for (int i = lane; i < BLOCK_WORDS; i += 32) found[warp][i] = 0;
     int smaller = 0;
-    // Four warps of tokens under way at a time.
+    // Loads of 8 tokens a lane are under way at a time.
     auto each = [&](auto visit) {
-        for (int base = begin; base < end; base += 128) {
-            int token[4];
+        for (int base = begin; base < end; base += 256) {
+            int token[8];
 #pragma unroll
-            for (int k = 0; k < 4; k++) {
+            for (int k = 0; k < 8; k++) {
                 int at = base + 32 * k + lane;
                 token[k] = at < end ? tokens[at] : -1;
             }
 #pragma unroll
-            for (int k = 0; k < 4; k++) {
+            for (int k = 0; k < 8; k++) {
                 int word = token[k] - first;
                 bool own = token[k] >= first && word < words;
                 if (token[k] >= 0 && token[k] < first) smaller++;
