@@ -6,6 +6,7 @@ usage: python rows_cuda.py SOURCES/Ops [--variants]
 A kernel that fails its check is not timed, and the exit status is 1.
 """
 import os
+import re
 import struct
 import sys
 
@@ -31,6 +32,14 @@ def module(folder, **defines):
     return cupy.RawModule(code=source, options=options, backend="nvrtc")
 
 
+def backend_module(name, **defines):
+    """Kernels of the backend: the text inside of CUDABackend/NAME.swift, without its indentation."""
+    swift = open(os.path.join(OPS, "..", "CUDABackend", f"{name}.swift")).read()
+    source = re.sub("^ {8}", "", re.search(r'#"""\n(.*?)"""#', swift, re.S).group(1), flags=re.M)
+    options = ("--std=c++17", "-default-device") + tuple(f"-D{k}={v}" for k, v in defines.items())
+    return cupy.RawModule(code=source, options=options, backend="nvrtc")
+
+
 def launcher(kernels, name, grid, threads, *arguments, shared=0):
     kernel = kernels.get_function(name)
     if shared > 48 << 10:
@@ -41,6 +50,7 @@ def launcher(kernels, name, grid, threads, *arguments, shared=0):
     def run():
         with cupy.cuda.Stream.from_external(torch.cuda.current_stream()):
             kernel(grid, (threads,), values, shared_mem=shared)
+    run.arguments = arguments  # tensors live as long
     return run
 
 
@@ -77,8 +87,8 @@ def report(name, byte_count, run):
 
 # --- Short convolution --------------------------------------------------------------------------------------------
 
-CONVOLUTION = dict(ELEMENT_BFLOAT16=1, VECTOR=4, FORWARD_VECTOR=8, TAPS=4, ACTIVATION=1, BIAS=0, FORWARD_BLOCKS=5,
-                   BACKWARD_BLOCKS=5)
+CONVOLUTION = dict(ELEMENT_BFLOAT16=1, VECTOR=4, FORWARD_VECTOR=4, FORWARD_ACROSS=1, TAPS=4, ACTIVATION=1, BIAS=0,
+                   FORWARD_BLOCKS=8, BACKWARD_BLOCKS=5)
 
 
 def convolution_reference(x, w, bounds, state, dy):
@@ -103,14 +113,16 @@ class Convolution:
         self.module, self.tile, self.limit = module("ShortConvolution", **defines), tile, limit
         self.vectors = {"forward": defines["FORWARD_VECTOR"], "backward": defines["VECTOR"]}
         self.blocks = {"forward": defines["FORWARD_BLOCKS"], "backward": defines["BACKWARD_BLOCKS"]}
+        self.across = {"forward": defines["FORWARD_ACROSS"], "backward": 1}
 
     def grid(self, direction, tokens, channels):
         """Tokens a tile and the grid, as ShortConvolution+CUDA.swift chooses them: whole waves of blocks."""
-        columns = -(-channels // (32 * self.vectors[direction]))
-        warps = 4 * max(1, MULTIPROCESSORS * self.blocks[direction] // columns)
+        across = self.across[direction]
+        columns, down = -(-channels // (32 * across * self.vectors[direction])), 4 // across
+        warps = down * max(1, MULTIPROCESSORS * self.blocks[direction] // columns)
         waves = -(-tokens // (self.limit * warps))
         tile = self.tile or max(16, (-(-tokens // (waves * warps)) + 3) // 4 * 4)
-        return tile, (columns, -(-tokens // (4 * tile)))
+        return tile, (columns, -(-tokens // (down * tile)))
 
     def launch(self, direction, outputs, x, w, state, bounds, sequences, length):
         tile, grid = self.grid(direction, *x.shape)
@@ -210,6 +222,159 @@ def time_l2_norm(K=256, heads=6):
         m, "normalise_rows_backward_bfloat16", (n // per_block,), threads, a, b, c, inverse, i64(n)))
 
 
+# --- Embedding ----------------------------------------------------------------------------------------------------
+
+WORDS = 32000
+
+
+def time_embedding_forward(table):
+    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="bfloat16" if table == bf16 else "float", VECTOR=8)
+    tokens = torch.randint(0, WORDS, (ROWS,), device="cuda", dtype=torch.int32)
+    values, y = new(WORDS, D, dtype=table), poisoned(ROWS, D)
+    run = launcher(m, "embedding_forward_bfloat16", (ROWS // 8,), 256, y, tokens, values, i32(ROWS), i32(WORDS), i32(D))
+    run()
+    name = f"embedding forward, {values.element_size()} byte table"
+    if agrees(name, [(y, values[tokens.long()].double())], 5e-3):
+        report(name, ROWS * D * (values.element_size() + 2), run)
+
+
+def time_embedding_backward(name, tokens):
+    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8)
+    dy, dtable, pieces = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // 64
+    positions, starts, counts = (torch.full((n,), -1, device="cuda", dtype=torch.int32) for n in (ROWS, WORDS, WORDS))
+    partial = poisoned(pieces, 2, D, dtype=torch.float32)
+    order = torch.sort(tokens.long(), stable=True).indices
+    one = torch.ones((), device="cuda", dtype=torch.float64)
+    for overwrite in (1, 0):
+        steps = {
+            "sort": launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, starts, counts,
+                             tokens, i32(ROWS), i32(WORDS)),
+            "pieces": launcher(m, "embedding_backward_pieces_bfloat16", (pieces, D // 1024), 128, dtable, partial, dy,
+                               positions, tokens, starts, counts, i32(WORDS), i32(D), i32(overwrite)),
+            "words": launcher(m, "embedding_backward_words_bfloat16", (WORDS // 8, D // 1024), 256, dtable, partial,
+                              starts, counts, i32(WORDS), i32(D), i32(overwrite))}
+
+        def run():
+            for step in steps.values():
+                step()
+        label = f"embedding backward, {name}" + ("" if overwrite else ", added")
+        results = []
+        for _ in range(2):
+            dtable.fill_(float("nan") if overwrite else 1)
+            run()
+            results.append(dtable.clone())
+        expected = torch.full((WORDS, D), 1.0 - overwrite, device="cuda", dtype=torch.float64)
+        expected.index_add_(0, tokens.long(), dy.double())
+        # One more than the positions, or elements of a second run, that are not what they must be.
+        misplaced, changed = (positions.long() != order).sum() + 1, (results[0] != results[1]).sum() + 1
+        good = agrees(label, [(results[0], expected), (misplaced, one), (changed, one)], 1e-5)
+        del expected, results
+        if good:
+            rows = WORDS if overwrite else 2 * tokens.unique().numel()
+            report(label, 2 * ROWS * D + 4 * rows * D, run)
+            for part, step in steps.items():
+                print(f"    {part:32} {median(step):.4f} ms", flush=True)
+
+
+def time_embedding():
+    """Words drawn evenly, as often as in a text (the k-th most frequent 1 / k), one word only."""
+    for table in (torch.float32, bf16):
+        time_embedding_forward(table)
+    even = torch.randint(0, WORDS, (ROWS,), device="cuda", dtype=torch.int32)
+    share = 1 / torch.arange(1, WORDS + 1, device="cuda", dtype=torch.float64)
+    time_embedding_backward("even", even)
+    time_embedding_backward("zipf", torch.multinomial(share, ROWS, replacement=True).int())
+    time_embedding_backward("one word", torch.full_like(even, 777))
+
+
+# --- Elementwise --------------------------------------------------------------------------------------------------
+
+def time_elementwise():
+    n, half, single = ROWS * D, "bfloat16", "float"
+    sizes, types = {half: 2, single: 4}, {half: bf16, single: torch.float32}
+    for out, a, b in ((half, half, half), (single, single, single), (single, single, half)):
+        m = backend_module("Elementwise", OUT=out, A=a, B=b)
+        x, y = new(n + 3, dtype=types[a]), new(n + 3, dtype=types[b])
+        z = poisoned(n + 3, dtype=types[out])
+        vectors = (n + 3) // (8 if half in (out, a, b) else 4)
+        run = launcher(m, "add", (132 * 32,), 256, z, x, y, i64(n + 3), i64(vectors))
+        run()
+        label = f"add {sizes[a]} + {sizes[b]} bytes"
+        if agrees(label, [(z, x.double() + y.double())], 5e-3):
+            report(label, n * (sizes[out] + sizes[a] + sizes[b]), run)
+    for out, a in ((half, single), (single, half)):
+        m = backend_module("Elementwise", OUT=out, A=a, B=a)
+        x, z = new(n + 3, dtype=types[a]), poisoned(n + 3, dtype=types[out])
+        run = launcher(m, "convert", (132 * 32,), 256, z, x, i64(n + 3), i64((n + 3) // 8))
+        run()
+        if agrees("convert", [(z, x.double())], 5e-3):
+            report(f"convert {sizes[a]} to {sizes[out]} bytes", n * (sizes[out] + sizes[a]), run)
+    m = module("CrossEntropy", ELEMENT_BFLOAT16=1, LOGIT="float")
+    factor = torch.tensor([0.5], device="cuda")
+    for name, dtype, vector in (("float32", torch.float32, 4), ("bfloat16", bf16, 8)):
+        for add in (0, 1):
+            x, z = new(n + 3, dtype=dtype), new(n + 3, dtype=dtype)
+            expected = 0.5 * x.double() + (z.double() if add else 0)
+            run = launcher(m, f"cross_entropy_scale_{name}", (132 * 32,), 256, z, x, factor, i32(add), i64(n + 3),
+                           i64((n + 3) // vector))
+            if not add:
+                z.fill_(float("nan"))
+            run()
+            label = f"cross-entropy scale {name}" + (", added" if add else "")
+            if agrees(label, [(z, expected)], 5e-3):
+                report(label, n * x.element_size() * (3 if add else 2), run)
+    m = backend_module("Elementwise", OUT="float", A="float", B="float")
+    for rows, columns in ((1056, 2048), (528, 512), (55, 6144), (512, 12), (16, 32768)):
+        x, z = new(rows, columns, dtype=torch.float32), poisoned(columns, dtype=torch.float32)
+        lanes = 4
+        while lanes < 128 and lanes * 4 <= rows:
+            lanes *= 2
+        blocks = -(-columns // (1024 // lanes))
+        run = launcher(m, "sum_rows", (blocks,), 1024, z, x, i32(rows), i32(columns), i32(lanes))
+        run()
+        if agrees("sum_rows", [(z, x.double().sum(0))], 1e-5):
+            report(f"sum_rows {rows} x {columns}", 4 * rows * columns, run)
+
+
+# --- Products with 16 rows or columns -----------------------------------------------------------------------------
+
+def time_narrow_products():
+    m = backend_module("NarrowProducts", OUT="bfloat16")
+
+    def forward(rows, width):
+        x, w, y = new(rows, width), new(16, width), poisoned(rows, 16)
+        run = launcher(m, "narrow_product_forward", (-(-rows // 32),), 128, y, x, w, i32(rows), i32(width), f32(0.5))
+        run()
+        return run, [(y, 0.5 * x.double() @ w.double().T)]
+
+    def into_input(adds):
+        def prepare(rows, width):
+            dy, w = new(rows, 16), new(16, width)
+            dx = new(rows, width) if adds else poisoned(rows, width)
+            expected = dy.double() @ w.double() + (dx.double() if adds else 0)
+            across = -(-width // 256)
+            grid = (across, min(-(-rows // 16), max(1, MULTIPROCESSORS * 6 // across)))
+            run = launcher(m, "narrow_product_input", grid, 128, dx, dx if adds else None, dy, w, i32(rows), i32(width))
+            run()
+            return run, [(dx, expected)]
+        return prepare
+
+    def weight(rows, width):
+        dy, x, across = new(rows, 16), new(rows, width), -(-width // 64)
+        grid = (across, min(-(-rows // 64), max(1, MULTIPROCESSORS * 4 // across)))
+        partial = poisoned(grid[1], 16, width, dtype=torch.float32)
+        run = launcher(m, "narrow_product_weight", grid, 128, partial, dy, x, i32(rows), i32(width))
+        run()
+        return run, [(partial.double().sum(0), dy.double().T @ x.double())]
+
+    for name, prepare, passes in (("x Wt", forward, 1), ("dy W", into_input(0), 1), ("dy W added", into_input(1), 2),
+                                  ("dyt x", weight, 1)):
+        label = f"narrow product {name}"
+        if all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
+                for rows, width in ((1, 8), (37, 72), (1003, 264), (5000, 1160), (ROWS, D))]):
+            report(label, 2 * passes * ROWS * D + 2 * ROWS * 16, prepare(ROWS, D)[0])
+
+
 # --- The rest -----------------------------------------------------------------------------------------------------
 
 def time_swiglu():
@@ -263,10 +428,13 @@ time_l2_norm()
 time_swiglu()
 time_cross_entropy()
 time_adamw()
+time_embedding()
+time_elementwise()
+time_narrow_products()
 if VARIANTS:
-    for settings in (dict(STAGE_COUNT=2), dict(STAGE_COUNT=4), dict(tile=32), dict(tile=64), dict(limit=80),
-                     dict(limit=640), dict(FORWARD_VECTOR=4, FORWARD_BLOCKS=8), dict(FORWARD_BLOCKS=4, BACKWARD_BLOCKS=4),
-                     dict(FORWARD_BLOCKS=4, BACKWARD_BLOCKS=4, STAGE_COUNT=4)):
+    for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4), dict(FORWARD_ACROSS=2),
+                     dict(FORWARD_ACROSS=4), dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
+                     dict(FORWARD_VECTOR=8, FORWARD_BLOCKS=5), dict(limit=48), dict(tile=32), dict(tile=64)):
         label = " ".join(f"{key}={value}" for key, value in settings.items())
         for channels in (1536, 3072):
             Convolution(**settings).time(f"{channels} {label}", channels)

@@ -4,51 +4,118 @@ import GDNTensor
 private let elementwiseSource = KernelSource(
     name: "elementwise",
     text: #"""
-        __device__ float to_float(float x) { return x; }
-        __device__ float to_float(unsigned short x) { return __uint_as_float((unsigned)x << 16); }
-        __device__ void from_float(float *to, float x) { *to = x; }
-        __device__ void from_float(unsigned short *to, float x) {
-            asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(*to) : "f"(x));
-        }
+        typedef unsigned short bfloat16;
         typedef long long index_t;
-        #define EACH(i, n)                                                                   \
-            for (index_t i = (index_t)blockIdx.x * blockDim.x + threadIdx.x; i < n;          \
-                 i += (index_t)gridDim.x * blockDim.x)
+        __device__ float to_float(float x) { return x; }
+        __device__ float to_float(bfloat16 x) { return __uint_as_float((unsigned)x << 16); }
+        __device__ void from_float(float *to, float x) { *to = x; }
+        __device__ void from_float(bfloat16 *to, float x) { asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(*to) : "f"(x)); }
+        __device__ unsigned pack(float low, float high) {
+            unsigned packed;
+            asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+            return packed;
+        }
+
+        // Elements that travel together: at least 16 bytes of each tensor.
+        constexpr int VECTOR = sizeof(OUT) == 2 || sizeof(A) == 2 || sizeof(B) == 2 ? 8 : 4;
+        struct Vector {
+            float at[VECTOR];
+        };
+        __device__ Vector load(const float *from) {
+            Vector v;
+        #pragma unroll
+            for (int i = 0; i < VECTOR; i += 4) {
+                float4 raw = *(const float4 *)(from + i);
+                v.at[i] = raw.x, v.at[i + 1] = raw.y, v.at[i + 2] = raw.z, v.at[i + 3] = raw.w;
+            }
+            return v;
+        }
+        __device__ Vector load(const bfloat16 *from) {
+            uint4 raw = *(const uint4 *)from;
+            unsigned word[4] = {raw.x, raw.y, raw.z, raw.w};
+            Vector v;
+        #pragma unroll
+            for (int i = 0; i < VECTOR; i++) v.at[i] = __uint_as_float(i & 1 ? word[i / 2] & 0xffff0000u : word[i / 2] << 16);
+            return v;
+        }
+        __device__ void store(float *to, const Vector &v) {
+        #pragma unroll
+            for (int i = 0; i < VECTOR; i += 4)
+                *(float4 *)(to + i) = make_float4(v.at[i], v.at[i + 1], v.at[i + 2], v.at[i + 3]);
+        }
+        __device__ void store(bfloat16 *to, const Vector &v) {
+            unsigned word[4];
+        #pragma unroll
+            for (int i = 0; i < VECTOR; i += 2) word[i / 2] = pack(v.at[i], v.at[i + 1]);
+            *(uint4 *)to = make_uint4(word[0], word[1], word[2], word[3]);
+        }
+
+        // Elementwise kernels take the first `vectors` vectors as such (none where a tensor is not aligned), the rest one by one.
+        #define THREAD ((index_t)blockIdx.x * blockDim.x + threadIdx.x)
+        #define THREADS ((index_t)gridDim.x * blockDim.x)
+        #define EACH(i, first, n) for (index_t i = (first) + THREAD; i < (n); i += THREADS)
 
         // out = a + b; out may be a.
-        extern "C" __global__ void add(OUT *out, const A *a, const B *b, index_t count) {
-            EACH(i, count) from_float(&out[i], to_float(a[i]) + to_float(b[i]));
+        extern "C" __global__ void add(OUT *out, const A *a, const B *b, index_t count, index_t vectors) {
+            EACH(i, 0, vectors) {
+                Vector x = load(a + i * VECTOR), y = load(b + i * VECTOR);
+        #pragma unroll
+                for (int j = 0; j < VECTOR; j++) x.at[j] += y.at[j];
+                store(out + i * VECTOR, x);
+            }
+            EACH(i, vectors * VECTOR, count) from_float(&out[i], to_float(a[i]) + to_float(b[i]));
+        }
+
+        // Two vectors are under way at a time.
+        template <class Function>
+        __device__ void map(OUT *out, const A *a, index_t count, index_t vectors, Function function) {
+            for (index_t i = THREAD; i < vectors; i += 2 * THREADS) {
+                index_t next = i + THREADS;
+                bool more = next < vectors;
+                Vector x = load(a + i * VECTOR), y = load(a + (more ? next : i) * VECTOR);
+        #pragma unroll
+                for (int j = 0; j < VECTOR; j++) x.at[j] = function(x.at[j]), y.at[j] = function(y.at[j]);
+                store(out + i * VECTOR, x);
+                if (more) store(out + next * VECTOR, y);
+            }
+            EACH(i, vectors * VECTOR, count) from_float(&out[i], function(to_float(a[i])));
         }
         // out = a, another dtype.
-        extern "C" __global__ void convert(OUT *out, const A *a, index_t count) {
-            EACH(i, count) from_float(&out[i], to_float(a[i]));
+        extern "C" __global__ void convert(OUT *out, const A *a, index_t count, index_t vectors) {
+            map(out, a, count, vectors, [](float x) { return x; });
         }
+        // out = factor · a; out may be a.
+        extern "C" __global__ void scale(OUT *out, const A *a, float factor, index_t count, index_t vectors) {
+            map(out, a, count, vectors, [factor](float x) { return factor * x; });
+        }
+
         // Columns of a matrix into another: out[r][at + c] = a[r][from + c], c below `count`.
         extern "C" __global__ void copy_columns(
             OUT *out, const A *a, int count, int from, int at, int a_width, int out_width, index_t elements) {
-            EACH(i, elements) {
-                index_t r = i / count;
+            EACH(i, 0, elements) {
+                index_t r = elements >> 32 ? i / count : (index_t)((unsigned)i / (unsigned)count);
                 int c = (int)(i - r * count);
                 out[r * out_width + at + c] = a[r * a_width + from + c];
             }
         }
-        // out[c] = Σ_r a[r][c], in order. Blocks of 32 columns × 8 rows.
-        extern "C" __global__ void sum_rows(OUT *out, const A *a, int rows, int columns) {
-            __shared__ float sums[8][32];
-            int x = threadIdx.x % 32, y = threadIdx.x / 32, column = blockIdx.x * 32 + x;
+
+        // out[c] = Σ_r a[r][c]. A block of 1024 threads: 1024 / lanes columns; lane y adds rows y, y + lanes, …, in order, and
+        // the lanes' sums are added as a tree. `lanes` is a power of two.
+        extern "C" __global__ void __launch_bounds__(1024) sum_rows(OUT *out, const A *a, int rows, int columns, int lanes) {
+            __shared__ float sums[1024];
+            int across = 1024 / lanes, x = threadIdx.x % across, y = threadIdx.x / across;
+            int column = blockIdx.x * across + x;
             float sum = 0;
-            if (column < columns)
-                for (int row = y; row < rows; row += 8) sum += to_float(a[(index_t)row * columns + column]);
-            sums[y][x] = sum;
-            __syncthreads();
-            if (y == 0 && column < columns) {
-                for (int i = 1; i < 8; i++) sum += sums[i][x];
-                from_float(&out[column], sum);
+            if (column < columns) {
+        #pragma unroll 8
+                for (int row = y; row < rows; row += lanes) sum += to_float(a[(index_t)row * columns + column]);
             }
-        }
-        // out = factor · a; out may be a.
-        extern "C" __global__ void scale(OUT *out, const A *a, float factor, index_t count) {
-            EACH(i, count) from_float(&out[i], factor * to_float(a[i]));
+            sums[threadIdx.x] = sum;
+            for (int step = lanes / 2; step > 0; step /= 2) {
+                __syncthreads();
+                if (y < step) sums[threadIdx.x] += sums[threadIdx.x + step * across];
+            }
+            if (y == 0 && column < columns) from_float(&out[column], sums[x]);
         }
         """#)
 
@@ -81,13 +148,21 @@ extension CUDABackend {
 
     /// Sums over the rows of a float32 matrix [rows, columns], in a fixed order: [columns].
     package func sumRows(_ matrix: Tensor) throws -> Tensor {
-        let columns = matrix.shape[-1]
-        let result = try empty([columns])
-        let kernel = try kernel(elementwiseSource, "sum_rows", [("OUT", "float"), ("A", "float"), ("B", "float")])
-        try launch(
-            kernel, blocks: (columns + 31) / 32, threads: 256,
-            [.tensor(result), .tensor(matrix), .int(matrix.shape.rows), .int(columns)])
+        let result = try empty([matrix.shape[-1]])
+        try sumRows(matrix, into: result)
         return result
+    }
+
+    /// As above, into a float32 tensor of as many elements as the matrix has columns.
+    func sumRows(_ matrix: Tensor, into result: Tensor) throws {
+        let (rows, columns) = (matrix.shape.rows, matrix.shape[-1])
+        let kernel = try kernel(elementwiseSource, "sum_rows", [("OUT", "float"), ("A", "float"), ("B", "float")])
+        var lanes = 4
+        while lanes < 128, lanes * 4 <= rows { lanes *= 2 }
+        let across = 1024 / lanes
+        try launch(
+            kernel, blocks: (columns + across - 1) / across, threads: 1024,
+            [.tensor(result), .tensor(matrix), .int(rows), .int(columns), .int(lanes)])
     }
 
     /// Copies `count` columns of a matrix into another of the same dtype and number of rows.
@@ -118,8 +193,11 @@ extension CUDABackend {
         }
         let kernel = try kernel(
             elementwiseSource, name, [("OUT", try cName(out)), ("A", try cName(a)), ("B", try cName(b))])
-        let blocks = min((out.count + 1023) / 1024, 132 * 16)
-        try launch(kernel, blocks: blocks, threads: 256, arguments + [.long(out.count)])
+        let isHalf = [out, a, b].contains { $0.dtype == .bfloat16 }
+        let isAligned = [out, a, b].allSatisfy { $0.deviceAddress % 16 == 0 }
+        let vectors = isAligned ? out.count / (isHalf ? 8 : 4) : 0
+        let blocks = min((max(vectors, out.count - 8 * vectors) + 255) / 256, 132 * 32)
+        try launch(kernel, blocks: max(1, blocks), threads: 256, arguments + [.long(out.count), .long(vectors)])
     }
 
     private func cName(_ tensor: Tensor) throws -> String {

@@ -202,6 +202,11 @@ extension CUDABackend {
         if isSmallProduct(problem), [a, b].allSatisfy({ $0.deviceAddress % 16 == 0 }) {
             return try smallProduct(c, a, b, problem, alpha: alpha)
         }
+        if [a, b, c].allSatisfy({ $0.deviceAddress % 16 == 0 }),
+            let form = narrowProduct(problem, alpha: alpha, beta: beta)
+        {
+            return try narrowProduct(form, c, a, b, problem, alpha: alpha)
+        }
         if isRehearsing { return }
         try activate()
         let (sizeA, sizeB, sizeC) = (m * k * a.dtype.byteCount, n * k * b.dtype.byteCount, m * n * c.dtype.byteCount)

@@ -118,5 +118,11 @@ func vectorLength(_ tensors: [Tensor]) -> Int {
     return vectorLength(first.dtype, fits: first.count)
 }
 
+/// As above, for rows of `width` elements of tensors of several dtypes: vectors of the first's.
+func vectorLength(_ tensors: [Tensor], rows width: Int) -> Int {
+    guard let first = tensors.first, tensors.allSatisfy({ $0.deviceAddress % 16 == 0 }) else { return 1 }
+    return vectorLength(first.dtype, fits: width)
+}
+
 /// Blocks of 256 threads for a loop over `count` items of any grid size.
 func loopBlocks(_ count: Int) -> Int { max(1, min((count + 255) / 256, 132 * 32)) }

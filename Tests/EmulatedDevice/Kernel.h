@@ -152,6 +152,10 @@ inline void emu_bar_sync() { emu_barrier(); }
 inline void emu_griddepcontrol_wait() {}
 inline void emu_griddepcontrol_launch_dependents() {}
 
+inline void emu_ld_global_L1__no_allocate_v4_u32(unsigned &a, unsigned &b, unsigned &c, unsigned &d, const void *from) {
+    uint4 v = *(const uint4 *)from;
+    a = v.x, b = v.y, c = v.z, d = v.w;
+}
 inline void emu_cp_async_cg_shared_global(unsigned to, const void *from, int valid) {
     emu_copy_async(emu_shared_pointer(to), from, 16, valid);
 }

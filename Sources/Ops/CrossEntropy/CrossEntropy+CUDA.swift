@@ -144,8 +144,10 @@ private struct CrossEntropyCUDA {
     /// `to = (add ? to : 0) + factor · from`, the factor on the device.
     func scale(_ to: Tensor, _ from: Tensor, _ factor: Tensor, add: Bool) throws {
         let form = to.dtype == dtype ? kernels : try CUDAKernels(cuda, source, to.dtype, [("LOGIT", "float")])
+        let isAligned = [to, from].allSatisfy { $0.deviceAddress % 16 == 0 }
+        let vectors = isAligned ? to.count * to.dtype.byteCount / 16 : 0
         try form.launch(
-            "cross_entropy_scale", blocks: loopBlocks(to.count), threads: 256,
-            [.tensor(to), .tensor(from), .tensor(factor), .int(add ? 1 : 0), .long(to.count)])
+            "cross_entropy_scale", blocks: loopBlocks(isAligned ? vectors : to.count), threads: 256,
+            [.tensor(to), .tensor(from), .tensor(factor), .int(add ? 1 : 0), .long(to.count), .long(vectors)])
     }
 }

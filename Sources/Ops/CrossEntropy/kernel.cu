@@ -153,14 +153,37 @@ KERNEL(cross_entropy_mean)(float *loss, const float *losses, const float *kept, 
     if (threadIdx.x == 0) *loss = (float)(sums[0] * kept[1]);
 }
 
-// to = (add ? to : 0) + factor[0] · from
-extern "C" __global__ void cross_entropy_scale_float32(float *to, const float *from, const float *factor, int add, i64 count) {
-    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x)
-        to[i] = (add ? to[i] : 0.0f) + factor[0] * from[i];
+// to = (add ? to : 0) + factor[0] · from: the first `vectors` vectors of 16 bytes as such, the rest one by one.
+template <int N, typename T>
+DEVICE void add_scaled(T *to, const T *from, const float *factor, int add, i64 count, i64 vectors) {
+    float scale = factor[0];
+    i64 thread = (i64)blockIdx.x * blockDim.x + threadIdx.x, threads = (i64)gridDim.x * blockDim.x;
+    for (i64 i = thread; i < vectors; i += 2 * threads) {
+        // Two vectors under way at a time.
+        i64 at[2] = {i * N, (i + threads < vectors ? i + threads : i) * N};
+        Floats<N> x[2], y[2] = {};
+#pragma unroll
+        for (int k = 0; k < 2; k++) {
+            load_vector(x[k], from + at[k]);
+            if (add) load_vector(y[k], to + at[k]);
+        }
+#pragma unroll
+        for (int k = 0; k < 2; k++) {
+#pragma unroll
+            for (int j = 0; j < N; j++) y[k].at[j] += scale * x[k].at[j];
+            if (k == 0 || at[1] > at[0]) store_vector(to + at[k], y[k]);
+        }
+    }
+    for (i64 i = vectors * N + thread; i < count; i += threads)
+        from_float(&to[i], (add ? to_float(to[i]) : 0.0f) + scale * to_float(from[i]));
+}
+extern "C" __global__ void cross_entropy_scale_float32(float *to, const float *from, const float *factor, int add,
+                                                       i64 count, i64 vectors) {
+    add_scaled<4>(to, from, factor, add, count, vectors);
 }
 #if ELEMENT_BFLOAT16
-extern "C" __global__ void cross_entropy_scale_bfloat16(bfloat16 *to, const bfloat16 *from, const float *factor, int add, i64 count) {
-    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x)
-        from_float(&to[i], (add ? to_float(to[i]) : 0.0f) + factor[0] * to_float(from[i]));
+extern "C" __global__ void cross_entropy_scale_bfloat16(bfloat16 *to, const bfloat16 *from, const float *factor,
+                                                        int add, i64 count, i64 vectors) {
+    add_scaled<8>(to, from, factor, add, count, vectors);
 }
 #endif

@@ -9,40 +9,18 @@ extension Tape {
     /// tokens are on the device and are not read back to check them. Saves the tokens by reference.
     func embeddingCUDA(_ cuda: CUDABackend, _ tokens: Tensor, _ table: Variable) throws -> Variable {
         let (vocabulary, width) = (table.shape[0], table.shape[1])
-        let (count, values) = (tokens.count, table.value)
+        let values = table.value
         let dtype = values.dtype == .bfloat16 ? .bfloat16 : cuda.computeType
-        let kernels = try CUDAKernels(
-            cuda, source, dtype, [("TABLE", values.dtype == .bfloat16 ? "bfloat16" : "float")])
         let output = try cuda.empty(Shape(tokens.shape.dims + [width]), dtype)
-        try kernels.launch(
-            "embedding_forward", blocks: loopBlocks(count * width), threads: 256,
-            [
-                .tensor(output), .tensor(tokens), .tensor(values), .long(count), .int(vocabulary), .int(width),
-            ])
+        try EmbeddingCUDA(cuda, dtype, values, vector: vectorLength([output, values], rows: width)).forward(
+            output, tokens, values)
         let backend = backend
         return record([table], [output]) { gradients in
             guard let upstream = gradients[0] else { return [nil] }
             func addGradient(to buffer: Tensor, overwrite: Bool) throws {
-                let counts = try cuda.empty([vocabulary], .int32)
-                let starts = try cuda.empty([vocabulary], .int32)
-                let positions = try cuda.empty([count], .int32)
-                let blocks = (vocabulary + 31) / 32
-                let shared: [KernelArgument] = [.tensor(starts), .tensor(tokens), .int(count), .int(vocabulary)]
-                try kernels.launch(
-                    "embedding_backward_sort", blocks: blocks, threads: 256,
-                    [.tensor(counts), .optional(nil)] + shared)
-                try kernels.launch(
-                    "embedding_backward_starts", blocks: 1, threads: 1024,
-                    [.tensor(starts), .tensor(counts), .int(vocabulary)])
-                try kernels.launch(
-                    "embedding_backward_sort", blocks: blocks, threads: 256,
-                    [.tensor(counts), .tensor(positions)] + shared)
-                try kernels.launch(
-                    "embedding_backward", grid: (vocabulary, (width + 255) / 256), threads: 256,
-                    [
-                        .tensor(buffer), .tensor(upstream), .tensor(positions), .tensor(starts), .tensor(counts),
-                        .int(width), .int(overwrite ? 1 : 0),
-                    ])
+                let form = try EmbeddingCUDA(
+                    cuda, dtype, values, vector: vectorLength([upstream, buffer], rows: width))
+                try form.addGradient(to: buffer, upstream, tokens, overwrite: overwrite)
             }
             if let parameter = table as? Parameter {
                 try parameter.accumulate(on: backend, addGradient)
@@ -52,5 +30,58 @@ extension Tape {
             try addGradient(to: dTable, overwrite: true)
             return [dTable]
         }[0]
+    }
+}
+
+/// Kernels for one type of table and output.
+private struct EmbeddingCUDA {
+    let cuda: CUDABackend
+    private let kernels: CUDAKernels
+    private let vector: Int
+    /// Of the kernels: positions a piece of the backward takes, words that a block sorts and that a block ends.
+    private static let (piece, blockWords, wordsABlock) = (64, 256, 8)
+
+    init(_ cuda: CUDABackend, _ dtype: DType, _ table: Tensor, vector: Int) throws {
+        self.cuda = cuda
+        self.vector = vector
+        kernels = try CUDAKernels(
+            cuda, source, dtype,
+            [("TABLE", table.dtype == .bfloat16 ? "bfloat16" : "float"), ("VECTOR", "\(vector)")])
+    }
+
+    func forward(_ output: Tensor, _ tokens: Tensor, _ table: Tensor) throws {
+        try kernels.launch(
+            "embedding_forward", blocks: (tokens.count + 7) / 8, threads: 256,
+            [
+                .tensor(output), .tensor(tokens), .tensor(table), .int(tokens.count), .int(table.shape[0]),
+                .int(table.shape[1]),
+            ])
+    }
+
+    /// `buffer` [W, D] = (overwrite ? 0 : buffer) + sums of the rows of `upstream` by their tokens.
+    func addGradient(to buffer: Tensor, _ upstream: Tensor, _ tokens: Tensor, overwrite: Bool) throws {
+        let (vocabulary, width, count) = (buffer.shape[0], buffer.shape[1], tokens.count)
+        let positions = try cuda.empty([count], .int32)
+        let (starts, counts) = (try cuda.empty([vocabulary], .int32), try cuda.empty([vocabulary], .int32))
+        let pieces = (count + Self.piece - 1) / Self.piece
+        let partial = try cuda.empty([pieces, 2, width])
+        try kernels.launch(
+            "embedding_backward_sort", blocks: (vocabulary + Self.blockWords - 1) / Self.blockWords, threads: 1024,
+            [.tensor(positions), .tensor(starts), .tensor(counts), .tensor(tokens), .int(count), .int(vocabulary)])
+        try kernels.launch(
+            "embedding_backward_pieces", grid: (pieces, (width + 128 * vector - 1) / (128 * vector)), threads: 128,
+            [
+                .tensor(buffer), .tensor(partial), .tensor(upstream), .tensor(positions), .tensor(tokens),
+                .tensor(starts), .tensor(counts), .int(vocabulary), .int(width), .int(overwrite ? 1 : 0),
+            ])
+        let channels = 256 * min(4, vector)
+        try kernels.launch(
+            "embedding_backward_words",
+            grid: ((vocabulary + Self.wordsABlock - 1) / Self.wordsABlock, (width + channels - 1) / channels),
+            threads: 256,
+            [
+                .tensor(buffer), .tensor(partial), .tensor(starts), .tensor(counts), .int(vocabulary), .int(width),
+                .int(overwrite ? 1 : 0),
+            ])
     }
 }

@@ -1,77 +1,193 @@
-// Rows of a table by tokens. TABLE is the table's type. A token outside of the vocabulary gives NaN and no gradient.
-KERNEL(embedding_forward)(element *y, const int *tokens, const TABLE *table, i64 count, int vocabulary, int width) {
-    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < count * width; i += (i64)gridDim.x * blockDim.x) {
-        int token = tokens[i / width];
-        bool inside = token >= 0 && token < vocabulary;
-        from_float(&y[i], inside ? to_float(table[(i64)token * width + i % width]) : __int_as_float(0x7fc00000));
-    }
-}
+// Rows of a table by tokens. TABLE is the table's type, VECTOR elements travel together. A token outside of the vocabulary
+// gives NaN and no gradient.
+//
+// Backward: positions are sorted by word, those of a word in the order of the text. The sorted positions are cut into pieces
+// of equal length, however often a word occurs. A piece adds up its rows word by word; sums of words that go on in other
+// pieces are added, piece after piece, by a second kernel.
 
-// Positions of every word in the order of the text, by counting: a warp owns four words and looks through all tokens.
-// First pass (`positions` null): how often each occurs. Second pass: its positions, from `starts` on.
-KERNEL(embedding_backward_sort)(int *counts, int *positions, const int *starts, const int *tokens, int count, int vocabulary) {
-    int warp = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x & 31, first = warp * 4;
-    if (first >= vocabulary) return;
-    int found[4] = {0, 0, 0, 0};
-    if (positions)
-        for (int i = 0; i < 4; i++) found[i] = first + i < vocabulary ? starts[first + i] : 0;
-    for (int base = 0; base < count; base += 32) {
-        int token = base + lane < count ? tokens[base + lane] : -1;
+// A warp a row.
+KERNEL(embedding_forward)(element *y, const int *tokens, const TABLE *table, int count, int vocabulary, int width) {
+    int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
+    if (row >= count) return;
+    int token = tokens[row];
+    bool inside = token >= 0 && token < vocabulary;
+    const TABLE *from = table + (i64)(inside ? token : 0) * width;
+    element *to = y + (i64)row * width;
+#pragma unroll 4
+    for (int i = lane_id() * VECTOR; i < width; i += 32 * VECTOR) {
+        Floats<VECTOR> v;
+        load_vector(v, from + i);
+        if (!inside)
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            u32 same = __ballot_sync(FULL_MASK, token == first + i);
-            if (positions && token == first + i) positions[found[i] + __popc(same & ((1u << lane) - 1))] = base + lane;
-            found[i] += __popc(same);
-        }
-    }
-    if (!positions && lane < 4 && first + lane < vocabulary) {
-        int mine = lane == 0 ? found[0] : lane == 1 ? found[1] : lane == 2 ? found[2] : found[3];
-        counts[first + lane] = mine;
+            for (int j = 0; j < VECTOR; j++) v.at[j] = __int_as_float(0x7fc00000);
+        store_vector(to + i, v);
     }
 }
 
-// Exclusive sums of counts, one block of 1024 threads.
-KERNEL(embedding_backward_starts)(int *starts, const int *counts, int vocabulary) {
-    __shared__ int sums[1024];
-    __shared__ int carry;
-    int thread = threadIdx.x;
-    if (thread == 0) carry = 0;
+constexpr int BLOCK_WORDS = 256, SORT_WARPS = 32;
+
+// A block owns BLOCK_WORDS words and goes through all tokens twice, each warp through its own stretch of the text: first
+// counting, then placing. Counters of a warp are its own, so the order is that of the text.
+BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
+(int *positions, int *starts, int *counts, const int *tokens, int count, int vocabulary) {
+    __shared__ int found[SORT_WARPS][BLOCK_WORDS], before[SORT_WARPS], totals[BLOCK_WORDS];
+    int warp = threadIdx.x / 32, lane = lane_id(), first = blockIdx.x * BLOCK_WORDS;
+    int words = min(BLOCK_WORDS, vocabulary - first);
+    int stretch = (count + 32 * SORT_WARPS - 1) / (32 * SORT_WARPS) * 32;
+    int begin = min(count, warp * stretch), end = min(count, begin + stretch);
+    for (int i = lane; i < BLOCK_WORDS; i += 32) found[warp][i] = 0;
+    int smaller = 0;
+    // Loads of 8 tokens a lane are under way at a time.
+    auto each = [&](auto visit) {
+        for (int base = begin; base < end; base += 256) {
+            int token[8];
+#pragma unroll
+            for (int k = 0; k < 8; k++) {
+                int at = base + 32 * k + lane;
+                token[k] = at < end ? tokens[at] : -1;
+            }
+#pragma unroll
+            for (int k = 0; k < 8; k++) {
+                int word = token[k] - first;
+                bool own = token[k] >= first && word < words;
+                if (token[k] >= 0 && token[k] < first) smaller++;
+                u32 same = __ballot_sync(FULL_MASK, own);
+                if (same == 0) continue;
+                // Lanes with the same word as this one.
+#pragma unroll
+                for (int bit = 1; bit < BLOCK_WORDS; bit *= 2) {
+                    u32 set = __ballot_sync(FULL_MASK, word & bit);
+                    same &= word & bit ? set : ~set;
+                }
+                __syncwarp();
+                int rank = __popc(same & ((1u << lane) - 1)), next = own ? found[warp][word] : 0;
+                __syncwarp();
+                visit(own, next + rank, base + 32 * k + lane);
+                if (own && rank == 0) found[warp][word] = next + __popc(same);
+            }
+        }
+    };
+    __syncwarp();
+    each([](bool, int, int) {});
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) smaller += __shfl_xor_sync(FULL_MASK, smaller, step);
+    if (lane == 0) before[warp] = smaller;
     __syncthreads();
-    for (int base = 0; base < vocabulary; base += 1024) {
-        int own = base + thread < vocabulary ? counts[base + thread] : 0;
-        sums[thread] = own;
+    // Where each warp's positions of each word start: smaller words first, then earlier warps.
+    int own = threadIdx.x, total = 0;
+    if (own < BLOCK_WORDS) {
+        for (int i = 0; i < SORT_WARPS; i++) total += found[i][own];
+        totals[own] = total;
+    }
+    for (int step = 1; step < BLOCK_WORDS; step *= 2) {
         __syncthreads();
-        for (int step = 1; step < 1024; step *= 2) {
-            int add = thread >= step ? sums[thread - step] : 0;
-            __syncthreads();
-            sums[thread] += add;
-            __syncthreads();
+        int add = own < BLOCK_WORDS && own >= step ? totals[own - step] : 0;
+        __syncthreads();
+        if (own < BLOCK_WORDS) totals[own] += add;
+    }
+    if (own < BLOCK_WORDS) {
+        int start = totals[own] - total;
+        for (int i = 0; i < SORT_WARPS; i++) start += before[i];
+        if (own < words) starts[first + own] = start, counts[first + own] = total;
+        for (int i = 0; i < SORT_WARPS; i++) {
+            int here = found[i][own];
+            found[i][own] = start;
+            start += here;
         }
-        if (base + thread < vocabulary) starts[base + thread] = carry + sums[thread] - own;
-        __syncthreads();
-        if (thread == 1023) carry += sums[1023];
-        __syncthreads();
+    }
+    __syncthreads();
+    each([&](bool own, int to, int position) {
+        if (own) positions[to] = position;
+    });
+}
+
+constexpr int PIECE = 64, PIECE_THREADS = 128, AHEAD = 8;
+
+// Sums of the rows of piece blockIdx.x, for the channels of blockIdx.y. A word with all its positions in the piece is written to
+// `dtable`; otherwise `partial` [pieces][2][width] takes the sum: first of the word that the piece before began, second of the
+// word that goes on in the piece after (and did not begin before).
+KERNEL(embedding_backward_pieces)
+(float *dtable, float *partial, const element *dy, const int *positions, const int *tokens, const int *starts,
+ const int *counts, int vocabulary, int width, int overwrite) {
+    __shared__ int rows[PIECE], words[PIECE + 2];
+    int total = starts[vocabulary - 1] + counts[vocabulary - 1];
+    int first = blockIdx.x * PIECE, count = min(PIECE, total - first);
+    if (count <= 0) return;
+    for (int i = threadIdx.x; i < count + 2; i += PIECE_THREADS) {
+        int at = first + i - 1, row = at >= 0 && at < total ? positions[at] : -1;
+        words[i] = row >= 0 ? tokens[row] : -1;
+        if (i > 0 && i <= count) rows[i - 1] = row;
+    }
+    __syncthreads();
+    int channel = (blockIdx.y * PIECE_THREADS + threadIdx.x) * VECTOR;
+    if (channel >= width) return;
+    Floats<VECTOR> sum = {};
+    bool begins = words[0] != words[1];
+#pragma unroll 1
+    for (int base = 0; base < count; base += AHEAD) {
+        Packed<element, VECTOR> ahead[AHEAD];
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            ahead[i] = fetch<VECTOR>(dy + (i64)rows[min(base + i, count - 1)] * width + channel);
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) {
+            if (base + i >= count) break;
+            Floats<VECTOR> row = widen(ahead[i]);
+#pragma unroll
+            for (int j = 0; j < VECTOR; j++) sum.at[j] += row.at[j];
+            int word = words[base + i + 1];
+            bool ends = words[base + i + 2] != word;
+            if (!ends && base + i + 1 < count) continue;
+            bool whole = begins && ends;
+            float *to = whole ? dtable + (i64)word * width : partial + (2 * (i64)blockIdx.x + (begins ? 1 : 0)) * width;
+            if (whole && !overwrite) {
+                Floats<VECTOR> old;
+                load_vector(old, to + channel);
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) sum.at[j] += old.at[j];
+            }
+            store_vector(to + channel, sum);
+            sum = {};
+            begins = true;
+        }
     }
 }
 
-// A block owns a word and 256 channels, and adds the rows of its positions in the order of the text.
-// Grid: (vocabulary, ⌈width / 256⌉).
-KERNEL(embedding_backward)
-(float *dtable, const element *dy, const int *positions, const int *starts, const int *counts, int width,
- int overwrite) {
-    int word = blockIdx.x, channel = blockIdx.y * 256 + threadIdx.x, count = counts[word];
-    if (channel >= width || (count == 0 && !overwrite)) return;
-    const int *mine = positions + starts[word];
-    float sum = 0;
-    int i = 0;
-    for (; i + 4 <= count; i += 4) {
-        float part[4];
+constexpr int WORDS_A_BLOCK = 8, WORD_VECTOR = VECTOR > 1 ? 4 : 1;
+
+// Words of several pieces: their sums, in order. Words that do not occur: zeros where `overwrite`. Grid:
+// (⌈vocabulary / WORDS_A_BLOCK⌉, ⌈width / (256 WORD_VECTOR)⌉), 256 threads.
+KERNEL(embedding_backward_words)
+(float *dtable, const float *partial, const int *starts, const int *counts, int vocabulary, int width, int overwrite) {
+    __shared__ int start[WORDS_A_BLOCK], size[WORDS_A_BLOCK];
+    int first = blockIdx.x * WORDS_A_BLOCK, words = min(WORDS_A_BLOCK, vocabulary - first);
+    if (threadIdx.x < words) start[threadIdx.x] = starts[first + threadIdx.x], size[threadIdx.x] = counts[first + threadIdx.x];
+    __syncthreads();
+    int channel = (blockIdx.y * 256 + threadIdx.x) * WORD_VECTOR;
+    if (channel >= width) return;
+    for (int i = 0; i < words; i++) {
+        int from = start[i] / PIECE, last = (start[i] + size[i] - 1) / PIECE;
+        float *to = dtable + (i64)(first + i) * width + channel;
+        Floats<WORD_VECTOR> sum = {};
+        if (size[i] == 0 ? !overwrite : from == last) continue;
+        if (size[i] > 0) {
+            const float *part = partial + 2 * (i64)from * width + channel;
+            load_vector(sum, part + width);
+#pragma unroll 8
+            for (int piece = from + 1; piece <= last; piece++) {
+                part += 2 * (i64)width;
+                Floats<WORD_VECTOR> more;
+                load_vector(more, part);
 #pragma unroll
-        for (int j = 0; j < 4; j++) part[j] = to_float(dy[(i64)mine[i + j] * width + channel]);
+                for (int j = 0; j < WORD_VECTOR; j++) sum.at[j] += more.at[j];
+            }
+            if (!overwrite) {
+                Floats<WORD_VECTOR> old;
+                load_vector(old, to);
 #pragma unroll
-        for (int j = 0; j < 4; j++) sum += part[j];
+                for (int j = 0; j < WORD_VECTOR; j++) sum.at[j] += old.at[j];
+            }
+        }
+        store_vector(to, sum);
     }
-    for (; i < count; i++) sum += to_float(dy[(i64)mine[i] * width + channel]);
-    float *to = dtable + (i64)word * width + channel;
-    *to = overwrite ? sum : *to + sum;
 }

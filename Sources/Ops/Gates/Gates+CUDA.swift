@@ -24,14 +24,16 @@ extension Tape {
             let da = try cuda.empty(decayInput.shape, decayInput.dtype)
             let db = try cuda.empty(decayInput.shape, decayInput.dtype)
             let rowsABlock = 64
+            var across = 2
+            while across < min(32, heads) { across *= 2 }
             let blocks = (rows + rowsABlock - 1) / rowsABlock
             let partial = try cuda.empty([blocks, 2 * heads])
             try kernels.launch(
-                "gates_backward", grid: (blocks, (heads + 31) / 32), threads: 256,
+                "gates_backward", grid: (blocks, (heads + across - 1) / across), threads: 256,
                 [
                     .tensor(da), .tensor(db), .tensor(partial), .optional(upstream[0]), .optional(upstream[1]),
                     .tensor(decayInput), .tensor(strengthInput), .tensor(rate), .tensor(bias), .float(strength),
-                    .long(rows), .int(heads), .int(rowsABlock),
+                    .long(rows), .int(heads), .int(across), .int(rowsABlock),
                 ])
             let sums = try cuda.sumRows(partial).reshaped([2, heads])
             return [da, db, sums.slice(0..<1).reshaped([heads]), sums.slice(1..<2).reshaped([heads])]

@@ -11,17 +11,19 @@ KERNEL(gates_forward)
 }
 
 // da = −dg exp(A_log) σ(a + dt_bias), db = dβ c σ'(b); partial sums of dA_log = Σ dg g and ddt_bias = Σ da over the
-// rows of a block. Block: 32 heads × 8 rows; grid (row blocks, ⌈heads / 32⌉); partial [row blocks][2][heads].
+// rows of a block. Block: `across` heads (a power of two) × 256 / across rows; grid (row blocks, ⌈heads / across⌉); partial
+// [row blocks][2][heads].
 KERNEL(gates_backward)
 (element *da, element *db, float *partial, const float *d_log_decay, const float *d_beta, const element *a,
- const element *b, const float *a_log, const float *dt_bias, float strength, i64 rows, int heads, int rows_a_block) {
-    __shared__ float sums[2][8][32];
-    int x = threadIdx.x % 32, y = threadIdx.x / 32, head = blockIdx.y * 32 + x;
+ const element *b, const float *a_log, const float *dt_bias, float strength, i64 rows, int heads, int across,
+ int rows_a_block) {
+    __shared__ float sums[2][256];
+    int down = 256 / across, x = threadIdx.x % across, y = threadIdx.x / across, head = blockIdx.y * across + x;
     float rate_sum = 0, bias_sum = 0;
     if (head < heads) {
         float rate = expf(a_log[head]), bias = dt_bias[head];
         i64 end = min(rows, (i64)(blockIdx.x + 1) * rows_a_block);
-        for (i64 row = (i64)blockIdx.x * rows_a_block + y; row < end; row += 8) {
+        for (i64 row = (i64)blockIdx.x * rows_a_block + y; row < end; row += down) {
             i64 i = row * heads + head;
             float step = to_float(a[i]) + bias, s = sigmoid(to_float(b[i]));
             float dg = d_log_decay ? d_log_decay[i] : 0.0f;
@@ -32,11 +34,11 @@ KERNEL(gates_backward)
             from_float(&db[i], d_beta ? d_beta[i] * strength * s * (1.0f - s) : 0.0f);
         }
     }
-    sums[0][y][x] = rate_sum, sums[1][y][x] = bias_sum;
+    sums[0][threadIdx.x] = rate_sum, sums[1][threadIdx.x] = bias_sum;
     __syncthreads();
     if (y < 2 && head < heads) {
         float sum = 0;
-        for (int i = 0; i < 8; i++) sum += sums[y][i][x];
+        for (int i = 0; i < down; i++) sum += sums[y][i * across + x];
         partial[((i64)blockIdx.x * 2 + y) * heads + head] = sum;
     }
 }

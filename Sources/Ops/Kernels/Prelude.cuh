@@ -306,6 +306,11 @@ template <int PENDING>
 DEVICE void copy_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
+// Waits for copies that belong to no group yet, too.
+DEVICE void copy_wait_all() {
+    copy_commit();
+    copy_wait<0>();
+}
 
 // Loads ROWS × COLUMNS elements into a tile of PITCH elements a row, by all THREADS threads of the block. Row i comes
 // from `from + i * stride`; rows from `rows` on and columns from `columns` on become zero.

@@ -21,21 +21,20 @@ struct ShortConvolutionCUDA {
         let (input, channels, width) = (x.value, shape.channels, shape.width)
         let isHalf = input.dtype == .bfloat16
         let vector = channels % 4 == 0 && (isHalf || width <= 4) ? 4 : 1
-        let forwardVector = channels % 8 == 0 && isHalf && width <= 4 ? 8 : vector
-        let isLean = isHalf && width <= 4 && bias == nil
-        let (forwardBlocks, backwardBlocks) = (isLean ? 5 : 4, width > 4 ? 2 : isLean ? 5 : 4)
+        let isLean = isHalf && width <= 4
+        let (forwardBlocks, backwardBlocks) = (isLean ? 8 : 4, width > 4 ? 2 : isLean && bias == nil ? 5 : 4)
         let kernels = try CUDAKernels(
             cuda, source, input.dtype,
             [
-                ("VECTOR", "\(vector)"), ("FORWARD_VECTOR", "\(forwardVector)"), ("TAPS", "\(width)"),
-                ("ACTIVATION", activation.cudaCode), ("BIAS", bias == nil ? "0" : "1"),
-                ("FORWARD_BLOCKS", "\(forwardBlocks)"), ("BACKWARD_BLOCKS", "\(backwardBlocks)"),
+                ("VECTOR", "\(vector)"), ("TAPS", "\(width)"), ("ACTIVATION", activation.cudaCode),
+                ("BIAS", bias == nil ? "0" : "1"), ("FORWARD_BLOCKS", "\(forwardBlocks)"),
+                ("BACKWARD_BLOCKS", "\(backwardBlocks)"),
             ])
         let scale = try cuda.convert(weight.value, to: .float32)
         let shift = try bias.map { try cuda.convert($0.value, to: .float32) }
         let state = initialState?.value
         let tokens = x.shape.rows
-        let forward = ConvolutionGrid(cuda, channels / forwardVector, tokens, blocks: forwardBlocks)
+        let forward = ConvolutionGrid(cuda, channels / vector, tokens, blocks: forwardBlocks)
         let extents: [KernelArgument] = [
             .optional(sequences), .int(shape.sequenceCount), .int(x.shape[1]), .int(channels),
         ]

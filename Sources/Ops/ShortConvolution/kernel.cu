@@ -1,10 +1,10 @@
 // A causal convolution of TAPS taps over time with its activation. Sequences: `boundaries` [sequences + 1] where packed, else
 // `length` tokens each. Weights [C, TAPS] are float32; states [N, C, TAPS − 1] too, oldest first. ACTIVATION as in
 // Activation; BIAS: whether there is one; FORWARD_BLOCKS and BACKWARD_BLOCKS: blocks a multiprocessor that registers are left
-// for.
+// for; FORWARD_STAGES and BACKWARD_STAGES: batches of tokens in shared memory.
 //
 // A thread owns a few channels (forward FORWARD_VECTOR, backward VECTOR) of `tile` tokens; a warp lies across channels, the
-// WARPS of a block follow one another in time. Inputs come through shared memory by asynchronous copies, some batches of
+// WARPS of a block follow one another in time (in the forward FORWARD_ACROSS of them lie side by side). Inputs come through shared memory by asynchronous copies, some batches of
 // tokens ahead: registers hold weights and a window only, and enough bytes are under way to keep the memory busy. A thread
 // copies what it reads itself, so nothing waits for another thread.
 constexpr int HISTORY = TAPS - 1;
@@ -12,6 +12,15 @@ constexpr int WARPS = 4;
 constexpr int THREADS_A_BLOCK = 32 * WARPS;
 #ifndef FORWARD_VECTOR
 #define FORWARD_VECTOR VECTOR
+#endif
+#ifndef FORWARD_ACROSS
+#define FORWARD_ACROSS 1
+#endif
+#ifndef FORWARD_STAGES
+#define FORWARD_STAGES 3
+#endif
+#ifndef BACKWARD_STAGES
+#define BACKWARD_STAGES 2
 #endif
 // Tokens of a batch: a multiple of TAPS, so that windows rotate by renaming registers.
 constexpr int BATCH = TAPS >= 4 ? TAPS : 4 / TAPS * TAPS;
@@ -44,15 +53,11 @@ DEVICE Sequence find_sequence(const int *boundaries, int sequences, int length, 
 }
 
 // Where one of a thread's INPUTS tensors lies on its way: STAGES batches of tokens, each token side by side for the block.
-template <int N, int INPUTS>
+template <int N, int INPUTS, int WANTED>
 struct Ring {
     static constexpr int BATCH_BYTES = BATCH * THREADS_A_BLOCK * N * (int)sizeof(element);
     // At most 32 KB a block, because several blocks share a multiprocessor.
-#ifdef STAGE_COUNT
-    static constexpr int STAGES = STAGE_COUNT;
-#else
-    static constexpr int STAGES = INPUTS * BATCH_BYTES <= 8192 ? 3 : 2;
-#endif
+    static constexpr int STAGES = INPUTS * BATCH_BYTES <= 8192 ? WANTED : 2;
     static constexpr int BYTES = STAGES * BATCH_BYTES;
     element *own;
 
@@ -82,28 +87,30 @@ struct Taps {
 #endif
 };
 
-// The weights of a block's 32 N channels go through shared memory: a thread's own lie so far from its neighbour's that direct
-// loads would take a cache line each.
-template <int N>
-DEVICE void load_taps(Taps<N> &taps, const float *weight, const float *bias, int channels) {
-    constexpr int OWN = N * TAPS, PITCH = OWN % 4 == 0 ? OWN + 4 : OWN | 1;
-    __shared__ __align__(16) float staged[32 * PITCH];
-    int first = blockIdx.x * 32 * N, count = min(32 * N, channels - first) * TAPS;
-    for (int i = threadIdx.x; i < count; i += THREADS_A_BLOCK)
-        staged[i / OWN * PITCH + i % OWN] = weight[(i64)first * TAPS + i];
-    __syncthreads();
-    const float *own = staged + lane_id() * PITCH;
-#pragma unroll
-    for (int i = 0; i < OWN; i += OWN % 4 == 0 ? 4 : 1) {
-        Floats<OWN % 4 == 0 ? 4 : 1> part;
-        load_vector(part, own + i);
-#pragma unroll
-        for (int k = 0; k < (OWN % 4 == 0 ? 4 : 1); k++) taps.weight[(i + k) % TAPS].at[(i + k) / TAPS] = part.at[k];
+// The weights of a block's COLUMNS vectors of channels go through shared memory: a thread's own lie so far from its neighbour's
+// that direct loads would take a cache line each. They are copied with the first batch of inputs (`stage`), and read when
+// that is there, after a barrier.
+template <int N, int COLUMNS>
+struct StagedTaps {
+    static constexpr int OWN = N * TAPS, PITCH = OWN % 4 == 0 ? OWN + 4 : OWN | 1, FLOATS = COLUMNS * PITCH;
+
+    static DEVICE void stage(float *staged, const float *weight, int channels) {
+        int first = blockIdx.x * COLUMNS * N, count = min(COLUMNS * N, channels - first) * TAPS;
+        for (int i = threadIdx.x; i < count; i += THREADS_A_BLOCK)
+            copy_async_small<4>(staged + i / OWN * PITCH + i % OWN, weight + (i64)first * TAPS + i, true);
     }
-#if BIAS
-    if (first + lane_id() * N < channels) load_vector(taps.bias, bias + first + lane_id() * N);
-#endif
-}
+    static DEVICE void read(Taps<N> &taps, const float *staged, int column) {
+        const float *own = staged + column * PITCH;
+#pragma unroll
+        for (int i = 0; i < OWN; i += OWN % 4 == 0 ? 4 : 1) {
+            Floats<OWN % 4 == 0 ? 4 : 1> part;
+            load_vector(part, own + i);
+#pragma unroll
+            for (int k = 0; k < (OWN % 4 == 0 ? 4 : 1); k++)
+                taps.weight[(i + k) % TAPS].at[(i + k) / TAPS] = part.at[k];
+        }
+    }
+};
 
 // window[0 … HISTORY−1] = the inputs before token `t`, oldest first; those before the sequence come from the state.
 template <int N>
@@ -150,37 +157,58 @@ DEVICE void store_activated(element *to, const Floats<N> *window, int newest, co
     store_vector(to, out);
 }
 
-// Grid of both directions: (⌈C / 32 N⌉, ⌈tokens / (WARPS tile)⌉), N = FORWARD_VECTOR or VECTOR.
+// Grid of both directions: (⌈C / 32 N⌉, ⌈tokens / (WARPS tile)⌉), N = FORWARD_VECTOR or VECTOR; FORWARD_ACROSS times fewer along
+// channels and more along tokens.
 BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
 (element *y, const element *x, const float *weight, const float *bias, const float *state, const int *boundaries,
  int sequences, int length, int channels, int tokens, int tile) {
-    constexpr int N = FORWARD_VECTOR;
-    typedef Ring<N, 1> Inputs;
+    constexpr int N = FORWARD_VECTOR, COLUMNS = 32 * FORWARD_ACROSS;
+    typedef Ring<N, 1, FORWARD_STAGES> Inputs;
+    typedef StagedTaps<N, COLUMNS> Weights;
     constexpr int STAGES = Inputs::STAGES;
     __shared__ __align__(16) char memory[Inputs::BYTES];
+    __shared__ __align__(16) float staged[Weights::FLOATS];
     Inputs ring(memory);
-    int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * tile;
-    int end = min(t + tile, tokens);
-    Taps<N> taps;
-    load_taps(taps, weight, bias, channels);
-    if (channel >= channels) return;
-    while (t < end) {
-        Sequence sequence = find_sequence(boundaries, sequences, length, t);
-        int stop = min(end, sequence.end), batches = (stop - t) / BATCH;
-        const element *from = x + (i64)t * channels + channel, *ahead = from;
-        element *to = y + (i64)t * channels + channel;
-        auto copy_batch = [&](int stage, bool wanted) {
-            if (wanted) {
+    int column = threadIdx.x % COLUMNS, channel = (blockIdx.x * COLUMNS + column) * N;
+    int t = (blockIdx.y * (WARPS / FORWARD_ACROSS) + threadIdx.x / COLUMNS) * tile;
+    int end = channel < channels ? min(t + tile, tokens) : 0;
+    Sequence sequence;
+    int stop, batches;
+    const element *from, *ahead;
+    element *to;
+    Floats<N> window[TAPS];
+    auto copy_batch = [&](int stage, bool wanted) {
+        if (wanted) {
 #pragma unroll
-                for (int i = 0; i < BATCH; i++) ring.copy(stage, i, ahead + i * channels, true);
-                ahead += BATCH * channels;
-            }
-            copy_commit();
-        };
+            for (int i = 0; i < BATCH; i++) ring.copy(stage, i, ahead + i * channels, true);
+            ahead += BATCH * channels;
+        }
+        copy_commit();
+    };
+    // The first batches of the part of a sequence that starts at t.
+    auto begin = [&] {
+        sequence = find_sequence(boundaries, sequences, length, t);
+        stop = min(end, sequence.end), batches = (stop - t) / BATCH;
+        ahead = from = x + (i64)t * channels + channel, to = y + (i64)t * channels + channel;
 #pragma unroll
         for (int batch = 0; batch < STAGES - 1; batch++) copy_batch(batch, batch < batches);
-        Floats<N> window[TAPS];
         load_history(window, x, state, sequence, t, channel, channels);
+    };
+    Weights::stage(staged, weight, channels);
+    if (t < end) {
+        begin();
+        copy_wait<STAGES - 2>();
+    } else {
+        copy_wait_all();
+    }
+    __syncthreads();
+    if (t >= end) return;
+    Taps<N> taps;
+    Weights::read(taps, staged, column);
+#if BIAS
+    load_vector(taps.bias, bias + channel);
+#endif
+    while (true) {
         int stage = 0;
 #pragma unroll 1
         for (int batch = 0; batch < batches; batch++) {
@@ -204,6 +232,8 @@ BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
             for (int i = 0; i < HISTORY; i++) window[i] = window[i + 1];
             from += channels, to += channels;
         }
+        if (t >= end) return;
+        begin();
     }
 }
 
@@ -287,14 +317,22 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
  const float *bias, const float *state, const int *boundaries, int sequences, int length, int channels, int tokens,
  int tile) {
     constexpr int N = VECTOR, SUMS = TAPS + BIAS, SUM_BYTES = SUMS * THREADS_A_BLOCK * N * 4;
-    typedef Ring<N, 2> Inputs;
+    typedef Ring<N, 2, BACKWARD_STAGES> Inputs;
+    typedef StagedTaps<N, 32> Weights;
     constexpr int STAGES = Inputs::STAGES;
     __shared__ __align__(16) char memory[2 * Inputs::BYTES > SUM_BYTES ? 2 * Inputs::BYTES : SUM_BYTES];
+    __shared__ __align__(16) float staged[Weights::FLOATS];
     Inputs ring_x(memory), ring_dy(memory + Inputs::BYTES);
     int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * tile;
     int end = channel < channels ? min(t + tile, tokens) : 0;
     Taps<N> taps, sums;
-    load_taps(taps, weight, bias, channels);
+    Weights::stage(staged, weight, channels);
+    copy_wait_all();
+    __syncthreads();
+    Weights::read(taps, staged, lane_id());
+#if BIAS
+    if (channel < channels) load_vector(taps.bias, bias + channel);
+#endif
 #pragma unroll
     for (int w = 0; w < TAPS; w++) clear(sums.weight[w]);
 #if BIAS
