@@ -185,7 +185,7 @@ void run_blocks(const Launch &work, std::atomic<uint64_t> &next) {
 
 // Threads that stay, since their fibers' stacks do.
 struct Pool {
-    std::mutex mutex;
+    std::mutex mutex, turns;
     std::condition_variable changed;
     const Launch *work = nullptr;
     std::atomic<uint64_t> next{0};
@@ -212,6 +212,8 @@ struct Pool {
         }
     }
     void run(const Launch &launch) {
+        // One launch at a time, whatever thread it comes from.
+        std::lock_guard<std::mutex> turn(turns);
         std::unique_lock<std::mutex> lock(mutex);
         work = &launch, next = 0, busy = (int)std::max(1u, std::thread::hardware_concurrency()), round++;
         changed.notify_all();
