@@ -5,7 +5,7 @@ import GDNTensor
 ///
 /// A module that could not be compiled keeps its error, and is not tried again. A compiled one leaves with the first who
 /// takes it, so what is held is what was compiled ahead.
-final class PendingModules: Sendable {
+package final class PendingModules: Sendable {
     private enum Module {
         case queued(Rehearsal.Request)
         case running
@@ -24,13 +24,13 @@ final class PendingModules: Sendable {
     /// - Parameters:
     ///   - threads: how many modules are compiled at a time, beside those that somebody waits for
     ///   - compile: called on any thread
-    init(threads: Int, _ compile: @escaping @Sendable (Rehearsal.Request) throws -> [UInt8]) {
+    package init(threads: Int, _ compile: @escaping @Sendable (Rehearsal.Request) throws -> [UInt8]) {
         threadCount = threads
         self.compile = compile
     }
 
     /// Asks for modules; those asked for before and not taken yet are left out.
-    func add(_ requests: [Rehearsal.Request]) {
+    package func add(_ requests: [Rehearsal.Request]) {
         let new = state.change { state in
             requests.filter { request in
                 guard !state.isStopped, state.modules[request.key] == nil else { return false }
@@ -49,7 +49,7 @@ final class PendingModules: Sendable {
     /// A module's code once it is there; nil when nobody asked for it, or it was taken before. One whose turn has not
     /// come is compiled here.
     /// - Throws: what its compilation threw.
-    func take(_ key: String) throws -> [UInt8]? {
+    package func take(_ key: String) throws -> [UInt8]? {
         settle(key)
         let module = state.wait(waking: .nobody) { state -> Module?? in
             switch state.modules[key] {
@@ -69,10 +69,10 @@ final class PendingModules: Sendable {
     }
 
     /// Leaves out what has not been started.
-    func cancel() { state.change { $0.isStopped = true } }
+    package func cancel() { state.change { $0.isStopped = true } }
 
     /// Leaves out what has not been started and waits for what has.
-    func stop() {
+    package func stop() {
         cancel()
         let threads = state.change { state in
             defer { state.threads = [] }

@@ -2,11 +2,17 @@ import GDNTensor
 
 /// Which kernels some work needs, found by going through it without a device's help: nothing is allocated, copied or
 /// launched, results are zeros.
-final class Rehearsal {
-    struct Request: Sendable {
-        var key: String
-        var source: KernelSource
-        var options: [String]
+package final class Rehearsal {
+    /// One specialisation of a source.
+    package struct Request: Sendable {
+        /// Source and options in one.
+        package var key: String
+        package var source: KernelSource
+        package var options: [String]
+
+        package init(key: String, source: KernelSource, options: [String]) {
+            (self.key, self.source, self.options) = (key, source, options)
+        }
     }
     private(set) var requests: [Request] = []
     private var keys: Set<String> = []

@@ -40,7 +40,9 @@ package final class Monitor<Value>: @unchecked Sendable {
     }
 
     /// Runs `body` while no other thread has the value.
-    package func change<Result>(waking wake: Wake = .everybody, _ body: (inout Value) throws -> Result) rethrows -> Result {
+    package func change<Result>(
+        waking wake: Wake = .everybody, _ body: (inout Value) throws -> Result
+    ) rethrows -> Result {
         pthread_mutex_lock(mutex)
         defer { unlock(wake) }
         return try body(&value)

@@ -1,7 +1,7 @@
 import GDNTensor
 import Testing
 
-@testable import GDNCUDABackend
+import GDNCUDABackend
 
 @Suite struct PendingModulesTests {
     private func request(_ key: String) -> Rehearsal.Request {
