@@ -62,8 +62,8 @@ let operations: [Operation] = [
 ]
 
 let sharedSwift = [
-    "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift", "Checker/Reference.swift",
-    "Kernels+CUDA.swift", "Precision.swift",
+    "Catalog.swift", "Checker/OperationCase.swift", "Checker/OperationChecker.swift",
+    "Checker/OperationChecker+Cases.swift", "Checker/Reference.swift", "Kernels+CUDA.swift", "Precision.swift",
 ]
 let operationKernels = operations.flatMap(\.kernels)
 let operationTests = ["Checker/Tests"] + operations.map(\.testFolder)

@@ -30,28 +30,35 @@ struct Check: ParsableCommand {
         guard !products.tf32 || dtype == .float32 else {
             throw ValidationError("--tf32 is about float32 products, but --dtype is \(dtype.rawValue)")
         }
-        let cases = OperationCatalog.cases.filter { operationCase in
-            (op == nil || operationCase.operation == op || operationCase.identifier == op)
-                && (dtype != .bfloat16 || operationCase.bfloat16Budget != nil)
-        }
-        guard !cases.isEmpty else {
+        let chosen = OperationCatalog.cases.filter { op == nil || $0.operation == op || $0.identifier == op }
+        guard !chosen.isEmpty else {
             throw ValidationError(
                 "--op \(op ?? ""): no such operation; there are \(OperationCatalog.operations.joined(separator: ", "))")
         }
-        let checker = OperationChecker(try makeBackend(), dtype: dtype)
-        var failures = 0
-        for operationCase in cases {
-            let rows = try checker.check(operationCase)
-            let failed = rows.filter { !$0.passed }
-            failures += failed.count
-            let worst = rows.filter { $0.budget > 0 }.max { $0.error / $0.budget < $1.error / $1.budget }
-            let passing = worst.map { [$0] } ?? []
-            let shown = all ? rows : failed.isEmpty ? passing : failed
-            for row in shown { try Terminal.line(line(row)) }
+        let checker = OperationChecker(try makeBackend(), dtype: dtype, threads: device.threads)
+        let cases = chosen.filter(checker.applies)
+        guard !cases.isEmpty else {
+            throw ValidationError("--op \(op ?? ""): it has no form in \(dtype.rawValue)")
+        }
+        let summary = try checker.check(cases) { modules in
+            Terminal.note("\(modules) modules of kernels, compiled while the first cases run where the cache has none")
+        } report: { result in
+            try print(result)
         }
         let arithmetic = dtype.rawValue + (checker.usesTF32 ? " with TF32 products" : "")
-        try Terminal.line("\(cases.count) cases on \(device.device) in \(arithmetic), \(failures) failures")
-        if failures > 0 { throw ExitCode(1) }
+        try Terminal.line(
+            "\(device.device) in \(arithmetic): \(summary.passedCases) cases passed, \(summary.failedCases) failed, "
+                + "\(chosen.count - cases.count) skipped; \(summary.passedComparisons) comparisons passed, "
+                + "\(summary.failedComparisons) failed")
+        if summary.failedCases > 0 { throw ExitCode(1) }
+    }
+
+    private func print(_ result: CaseResult) throws {
+        if let error = result.error { return try Terminal.line("\(result.identifier) FAILED: \(error)") }
+        let failed = result.rows.filter { !$0.passed }
+        let worst = result.rows.filter { $0.budget > 0 }.max { $0.error / $0.budget < $1.error / $1.budget }
+        let shown = all ? result.rows : failed.isEmpty ? worst.map { [$0] } ?? [] : failed
+        for row in shown { try Terminal.line(line(row)) }
     }
 
     /// On the CPU with poisoned memory, so that reads of what nobody wrote show as NaN.

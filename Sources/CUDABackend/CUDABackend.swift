@@ -29,8 +29,7 @@ public final class CUDABackend: @unchecked Sendable {
     /// The work that is being gone through for its kernels.
     var rehearsal: Rehearsal?
     /// Kernels that are being compiled, and those that were and are not loaded yet.
-    var pending: PendingModules?
-    var compiled: [String: [UInt8]] = [:]
+    let pending: PendingModules
     private let pool: Driver.Handle
 
     /// Opens the driver, the device, NVRTC and cuBLASLt.
@@ -72,13 +71,17 @@ public final class CUDABackend: @unchecked Sendable {
         try driver.check(
             driver.memoryPoolSetAttribute(pool, DriverAttribute.poolReleaseThreshold, &threshold),
             "setting up the memory pool")
-        compiler = try Compiler(
+        let compiler = try Compiler(
             architecture: description.architecture, driverVersion: driver.version(), cacheFolder: kernelCache)
+        self.compiler = compiler
+        pending = PendingModules(threads: processorCount()) { request in
+            try compiler.cubin(request.source.text, name: request.source.name, options: request.options)
+        }
         matmul = try MatMul()
     }
 
     deinit {
-        _ = finishPending()
+        pending.stop()
         _ = driver.contextSetCurrent(context)
         _ = driver.streamSynchronize(stream)
         kernels.unload(driver)

@@ -160,7 +160,7 @@ extension CUDABackend {
     private func module(_ source: KernelSource, _ options: [String], key: String) throws -> Driver.Handle {
         if let module = kernels.contents.withLock({ $0.modules[key] }) { return module }
         var handle: Driver.Handle?
-        let cubin = try finishPending()[key] ?? compiler.cubin(source.text, name: source.name, options: options)
+        let cubin = try pending.take(key) ?? compiler.cubin(source.text, name: source.name, options: options)
         var result = driver.moduleLoadData(&handle, cubin)
         if result != 0 {
             let again = try compiler.cubin(source.text, name: source.name, options: options, fresh: true)
@@ -168,7 +168,6 @@ extension CUDABackend {
         }
         try driver.check(result, "loading the compiled \(source.name)")
         let module = try require(handle, "module")
-        compiled[key] = nil
         kernels.contents.withLock { $0.modules[key] = module }
         return module
     }

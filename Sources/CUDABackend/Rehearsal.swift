@@ -2,11 +2,17 @@ import GDNTensor
 
 /// Which kernels some work needs, found by going through it without a device's help: nothing is allocated, copied or
 /// launched, results are zeros.
-final class Rehearsal {
-    struct Request: Sendable {
-        var key: String
-        var source: KernelSource
-        var options: [String]
+package final class Rehearsal {
+    /// One specialisation of a source.
+    package struct Request: Sendable {
+        /// Source and options in one.
+        package var key: String
+        package var source: KernelSource
+        package var options: [String]
+
+        package init(key: String, source: KernelSource, options: [String]) {
+            (self.key, self.source, self.options) = (key, source, options)
+        }
     }
     private(set) var requests: [Request] = []
     private var keys: Set<String> = []
@@ -16,45 +22,12 @@ final class Rehearsal {
     }
 }
 
-/// Compiled kernels on their way: made by several threads, waited for by whoever needs the first of them.
-final class PendingModules: @unchecked Sendable {
-    private let results = Guarded<[String: [UInt8]]>([:])
-    private var thread: pthread_t?
-    private let compiler: Compiler
-    private let requests: [Rehearsal.Request]
-
-    init(_ compiler: Compiler, _ requests: [Rehearsal.Request]) {
-        self.compiler = compiler
-        self.requests = requests
-        var handle = pthread_t()
-        let box = Unmanaged.passRetained(self)
-        let status = pthread_create(
-            &handle, nil,
-            { box in
-                if let box { Unmanaged<PendingModules>.fromOpaque(box).takeRetainedValue().compile() }
-                return nil
-            }, box.toOpaque())
-        if status == 0 { thread = handle } else { box.release() }
-    }
-
-    /// Waits for all; what could not be compiled is missing, and compiled again (with its error) when it is needed.
-    func finish() -> [String: [UInt8]] {
-        if let thread { pthread_join(thread, nil) }
-        thread = nil
-        return results.withLock { $0 }
-    }
-
-    private func compile() {
-        let (requests, compiler, results) = (requests, compiler, results)
-        concurrently(requests.count, threads: processorCount()) { index in
-            let request = requests[index]
-            guard
-                let cubin = try? compiler.cubin(
-                    request.source.text, name: request.source.name, options: request.options)
-            else { return }
-            results.withLock { $0[request.key] = cubin }
-        }
-    }
+/// In which order the kernels of a rehearsal are compiled.
+package enum RehearsalOrder {
+    /// For work that needs them all before much else can happen.
+    case slowestFirst
+    /// For work that goes on while later kernels are compiled.
+    case firstNeededFirst
 }
 
 extension CUDABackend {
@@ -63,28 +36,25 @@ extension CUDABackend {
 
     /// Goes through work that will be done later, and compiles the kernels it needs on all processors meanwhile.
     ///
-    /// Returns as soon as the compilation is under way; the first launch waits for its end. `body` must keep nothing.
-    package func rehearse(_ body: () throws -> Void) throws {
+    /// Returns as soon as the compilation is under way; a kernel's first use waits for that kernel. `body` must keep
+    /// nothing.
+    /// - Parameter order: in which the kernels are compiled
+    /// - Returns: how many modules of kernels will be compiled, or read from the disk cache.
+    @discardableResult
+    package func rehearse(_ order: RehearsalOrder = .slowestFirst, _ body: () throws -> Void) throws -> Int {
         let rehearsal = Rehearsal()
         self.rehearsal = rehearsal
         do {
             defer { self.rehearsal = nil }
             try body()
         }
-        _ = finishPending()
-        let missing = rehearsal.requests.filter { request in
+        var missing = rehearsal.requests.filter { request in
             kernels.contents.withLock { $0.modules[request.key] == nil }
         }
-        // The slowest first: the longest text.
-        pending = PendingModules(compiler, missing.sorted { $0.source.text.utf8.count > $1.source.text.utf8.count })
-    }
-
-    /// The kernels that were being compiled, by module.
-    func finishPending() -> [String: [UInt8]] {
-        guard let pending else { return compiled }
-        compiled.merge(pending.finish()) { $1 }
-        self.pending = nil
-        return compiled
+        // The slowest have the longest text.
+        if order == .slowestFirst { missing.sort { $0.source.text.utf8.count > $1.source.text.utf8.count } }
+        pending.add(missing)
+        return missing.count
     }
 
     /// A tensor without memory.

@@ -1,3 +1,5 @@
+import GDNTensor
+
 /// A batch source that makes the next batches on a thread of its own while the present one is computed on.
 ///
 /// Batches and positions are those of the source it reads from: `state` is where the next consumed batch begins,

@@ -23,20 +23,46 @@ package struct OperationChecker {
     package let backend: Backend
     /// Element type of the inputs.
     package let dtype: DType
+    /// How many cases' references are computed at a time. Each takes up to 100 MB.
+    package let threads: Int
 
     /// A checker for a backend.
-    package init(_ backend: Backend, dtype: DType = .float32) {
+    package init(_ backend: Backend, dtype: DType = .float32, threads: Int? = nil) {
         self.backend = backend
         self.dtype = dtype
+        self.threads = threads ?? min(8, processorCount())
     }
 
     /// Checks one case: a row for every output and gradient, one for determinism, and one for the bytes around
     /// every tensor when the backend guards them.
     package func check(_ operationCase: OperationCase) throws -> [CheckRow] {
-        let violations = guardViolations
         let inputs = drawInputs(operationCase)
+        return compare(operationCase, inputs, try measure(operationCase, inputs))
+    }
+
+    /// What the operation made of a case's inputs, twice.
+    struct Measurement {
+        fileprivate var first: Evaluation
+        fileprivate var isDeterministic: Bool
+        /// Bytes outside of tensors that were written; nil where the backend does not watch.
+        fileprivate var violations: Int?
+    }
+
+    /// Runs the operation: the part of a check that the backend computes.
+    func measure(_ operationCase: OperationCase, _ inputs: [ReferenceArray<Float>]) throws -> Measurement {
+        let violations = guardViolations
         let first = try evaluate(operationCase, inputs)
         let second = try evaluate(operationCase, inputs)
+        return Measurement(
+            first: first, isDeterministic: first.bits == second.bits,
+            violations: guardViolations.map { $0 - (violations ?? 0) })
+    }
+
+    /// Computes the reference and compares: the part of a check that needs no backend.
+    func compare(_ operationCase: OperationCase, _ inputs: [ReferenceArray<Float>], _ measured: Measurement)
+        -> [CheckRow]
+    {
+        let first = measured.first
         let upstream = first.upstream
         let doubles = inputs.map { $0.converted(Double.self) }
         let outputs = operationCase.reference.forward(doubles)
@@ -62,15 +88,14 @@ package struct OperationChecker {
                     identifier: operationCase.identifier, tensor: "grad.\(input.name)", error: error,
                     budget: plain.map { 3 * $0.gradients[index] + 1e-7 } ?? allowed))
         }
-        let same = first.bits == second.bits
         rows.append(
             CheckRow(
-                identifier: operationCase.identifier, tensor: "deterministic", error: same ? 0 : 1, budget: 0))
-        if let violations, let after = guardViolations {
+                identifier: operationCase.identifier, tensor: "deterministic", error: measured.isDeterministic ? 0 : 1,
+                budget: 0))
+        if let violations = measured.violations {
             rows.append(
                 CheckRow(
-                    identifier: operationCase.identifier, tensor: "guards", error: Double(after - violations), budget: 0
-                ))
+                    identifier: operationCase.identifier, tensor: "guards", error: Double(violations), budget: 0))
         }
         if operationCase.tiny, dtype == .float32 { rows += finiteDifferences(operationCase, doubles, upstream) }
         return rows
@@ -108,7 +133,7 @@ package struct OperationChecker {
         }
     }
 
-    private struct Evaluation {
+    fileprivate struct Evaluation {
         var outputs: [[Float]]
         var gradients: [[Float]?]
         var upstream: [ReferenceArray<Double>]
@@ -117,12 +142,26 @@ package struct OperationChecker {
         }
     }
 
+    /// Goes through an operation without inputs, for a rehearsal.
+    func goThrough(_ operationCase: OperationCase) throws {
+        let tape = Tape(backend)
+        let variables = try operationCase.inputs.map { input in
+            Variable(try backend.zeros(input.shape, elementType(input)), requiresGradient: input.differentiable)
+        }
+        let outputs = try operationCase.run(tape, variables)
+        let upstream = try outputs.map { try backend.zeros($0.value.shape, $0.value.dtype) }
+        try tape.backward(outputs, gradients: upstream)
+    }
+
+    private func elementType(_ input: OperationCase.Input) -> DType {
+        input.dtype == .int32 ? .int32 : input.alwaysFloat32 ? .float32 : dtype
+    }
+
     private func evaluate(_ operationCase: OperationCase, _ inputs: [ReferenceArray<Float>]) throws -> Evaluation {
         let tape = Tape(backend)
         let variables = try zip(operationCase.inputs, inputs).map { input, array in
-            let elementType = input.alwaysFloat32 ? .float32 : dtype
-            return Variable(
-                try input.tensor(array, on: backend, elementType), requiresGradient: input.differentiable)
+            Variable(
+                try input.tensor(array, on: backend, elementType(input)), requiresGradient: input.differentiable)
         }
         let outputs = try operationCase.run(tape, variables)
         var random = Random(seed: stableHash(operationCase.identifier) ^ 0x5eed)

@@ -55,4 +55,38 @@ import GDNOps
         #expect(try checker.check(right).contains { $0.tensor == "guards" && $0.passed })
         #expect(try checker.check(careless).filter { !$0.passed }.map(\.tensor) == ["guards"])
     }
+
+    /// A case that cannot be run is reported as such, in its place, and the others are checked.
+    @Test func casesAreReportedInOrder() throws {
+        var cases = Array(OperationCatalog.cases.filter { $0.operation == "rms_norm" }.prefix(5))
+        cases[1].run = { _, _ in throw BackendError("no kernel") }
+        let right = cases[3].run
+        cases[3].run = { tape, inputs in
+            let output = try right(tape, inputs)[0]
+            output.value.floats[0] = .nan
+            return [output]
+        }
+        let reported = Guarded<[CaseResult]>([])
+        let summary = try checker.check(cases) { result in reported.withLock { $0.append(result) } }
+        let results = reported.withLock { $0 }
+        #expect(results.map(\.identifier) == cases.map(\.identifier))
+        #expect(results.map(\.passed) == [true, false, true, false, true])
+        #expect(results[1].error as? BackendError == BackendError("no kernel"))
+        #expect(results[1].rows.isEmpty)
+        let failed = results.flatMap(\.rows).count { !$0.passed }
+        let passed = results.flatMap(\.rows).count - failed
+        #expect(failed > 0)
+        #expect(
+            summary
+                == CheckSummary(
+                    passedCases: 3, failedCases: 2, passedComparisons: passed, failedComparisons: failed))
+    }
+
+    /// Who is told the results can end the check.
+    @Test func reportCanEndTheCheck() {
+        let cases = OperationCatalog.cases.filter { $0.operation == "rms_norm" }
+        #expect(throws: BackendError("enough")) {
+            _ = try checker.check(cases) { _ in throw BackendError("enough") }
+        }
+    }
 }
