@@ -362,6 +362,8 @@ def peer():
     # flash-linear-attention refuses its backward under Triton 3.4–3.7.0 on Hopper, where its gradients come out wrong.
     # Times only are taken here.
     chunk_o.TRITON_ABOVE_3_7_1 = True
+    from peer_tuning import compile_candidates_together
+    compile_candidates_together()
     median = lambda fn: do_bench(fn, warmup=50, rep=150, return_mode="median")
     results = []
     for shape in SHAPES:

@@ -10,6 +10,7 @@ import sys
 import time
 
 import torch
+from peer_tuning import compile_candidates_together
 from fla.models import GatedDeltaNetConfig, GatedDeltaNetForCausalLM
 
 try:  # The backward of its output kernel refuses Triton versions that miscompile it on Hopper; only times are taken here.
@@ -17,6 +18,9 @@ try:  # The backward of its output kernel refuses Triton versions that miscompil
     chunk_o.TRITON_ABOVE_3_7_1 = True
 except ImportError:
     pass
+
+
+compile_candidates_together()
 
 
 def measure(batch, length, warmup=3, steps=5):

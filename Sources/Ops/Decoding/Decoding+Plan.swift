@@ -69,8 +69,8 @@ package struct WideProductPlan {
         let room = sharedLimit - 1024
         func stage(_ blockRows: Int) -> Int { Self.threads * 16 * (blockRows / 8 + 2 * tiles) }
         func sums(_ blockRows: Int) -> Int { 4 * 8 * 16 * tiles * (blockRows % 16 == 8 ? blockRows : blockRows + 8) }
-        // What a multiprocessor reads: its share of W, and its columns of x for every block; a launch and its sums count as
-        // much as 32 KB. More than 88 rows do not fit into registers.
+        // What a multiprocessor reads: its share of W, and its columns of x for every block, in whole steps of its warps; a
+        // launch and its sums count as much as 32 KB. More than 88 rows do not fit into registers.
         var best: (cost: Int, rows: Int, slice: Int)?
         for slices in 1...mostSlices {
             let slice = ((inputs + slices - 1) / slices + 31) / 32 * 32
@@ -78,7 +78,8 @@ package struct WideProductPlan {
                 let blocks = (rows + blockRows - 1) / blockRows * ((inputs + slice - 1) / slice)
                 let waves = (blocks + multiprocessors - 1) / multiprocessors
                 let parts = slices == 1 ? 0 : 4 * slices * batch * rows / multiprocessors
-                let cost = waves * (2 * slice * (blockRows + 16 * tiles) + (32 << 10)) + parts
+                let steps = (slice + 255) / 256
+                let cost = waves * (512 * steps * (blockRows + 16 * tiles) + (32 << 10)) + parts
                 if cost < best?.cost ?? .max { best = (cost, blockRows, slice) }
             }
         }

@@ -18,6 +18,13 @@ constexpr int STEPS = (SLICE + 32 * WARPS - 1) / (32 * WARPS);
 // Rows of sums are 8 or 24 banks apart.
 constexpr int PITCH = WEIGHT_ROWS % 16 == 8 ? WEIGHT_ROWS : WEIGHT_ROWS + 8;
 
+#ifndef EARLY
+#define EARLY 1
+#endif
+#ifndef ROTATES
+#define ROTATES 1
+#endif
+
 struct WideProduct {
     uint4 *ring;
     float *sums;
@@ -41,33 +48,42 @@ struct WideProduct {
         this->x = x + (i64)group * INPUTS, this->batch = batch;
     }
 
+    // Blocks begin at different columns, so that they do not ask for the same part of x at the same time.
+    DEVICE int place(int step) const { return column + (step + ROTATES * (int)blockIdx.x) % STEPS * 32 * WARPS; }
+
     DEVICE void fetch_weights(int step) {
         uint4 *to = ring + step % STAGES * PIECES * THREADS;
-        int at = column + step * 32 * WARPS;
+        int at = place(step);
 #pragma unroll
         for (int j = 0; j < WEIGHT_ROWS / 8; j++) copy_async(to + j * THREADS, weights + j * distance + at, at < end && j < units);
     }
     DEVICE void fetch_x(int step) {
         uint4 *to = ring + (step % STAGES * PIECES + WEIGHT_ROWS / 8) * THREADS;
-        int at = column + step * 32 * WARPS;
+        int at = place(step);
 #pragma unroll
         for (int i = 0; i < 2 * TILES; i++)
             copy_async(to + i * THREADS, x + i * 8 * INPUTS + at, at < end && i * 8 + group < batch);
     }
 
-    // Everything; `sum` has the results afterwards. Weights are on their way before the kernel before is waited for.
+    // Everything; `sum` has the results afterwards. Weights of EARLY steps are on their way before the kernel before is
+    // waited for.
     DEVICE void run() {
         Accumulator own[TILES][WEIGHT_ROWS / 8];
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++)
 #pragma unroll
             for (int j = 0; j < WEIGHT_ROWS / 8; j++) clear(own[tile][j]);
+        // What the first step waits for must not be behind all the others' weights.
 #pragma unroll
-        for (int step = 0; step < STAGES; step++) fetch_weights(step);
+        for (int step = 0; step < EARLY; step++) fetch_weights(step);
         let_next_kernel_start();
         wait_for_kernel_before();
 #pragma unroll
-        for (int step = 0; step < STAGES; step++) fetch_x(step), copy_commit();
+        for (int step = 0; step < STAGES; step++) {
+            if (step >= EARLY) fetch_weights(step);
+            fetch_x(step);
+            copy_commit();
+        }
 #pragma unroll 1
         for (int step = 0; step < STEPS; step++) {
             copy_wait<STAGES - 1>();
