@@ -49,8 +49,8 @@ class Kernels:
 
     cache = {}
 
-    def __init__(self, dtype, K, V, groups, units=1 << 20, warps=None, stages=None, most=None, segment_warps=4,
-                 erases=True):
+    def __init__(self, dtype, K, V, groups, sequences, heads, capacity, warps=None, stages=None, most=None,
+                 segment_warps=4, erases=True):
         self.most, self.segment_warps = most, segment_warps
         self.dtype, self.K, self.V, self.groups = dtype, K, V, groups
         bf16 = dtype == torch.bfloat16
@@ -60,7 +60,9 @@ class Kernels:
         part = -(-K // (16 * splits)) * 16
         self.key_tile = part * splits
         keys = 1 if splits > 1 and not bf16 else 2  # tiles of keys at a time
-        wide = bf16 and V > 64 and K <= 128 and units * ((V + 127) // 128) * 2 > BLOCKS
+        tiles = -(-V // 128)
+        parts = max(sequences, capacity // 16) if BLOCKS // (heads * tiles) >= 4 * sequences else sequences
+        wide = bf16 and V > 64 and K <= 128 and parts * heads * tiles * 2 > BLOCKS
         self.warps = warps or (8 if wide else 4)
         self.stages = stages or (2 if bf16 and K <= 256 else 1)
         self.gradient_stages = 2 if bf16 else 1
@@ -119,6 +121,13 @@ class Kernels:
                 values.append(a)
         with cupy.cuda.Stream.from_external(torch.cuda.current_stream()):
             kernel((blocks,), (threads,), tuple(values), shared_mem=shared)
+
+
+def kernels_of(dtype, B, T, H, HV, K, V, bounds=None, **options):
+    """The kernels of a shape, chosen as GatedDeltaRule+Plan.swift does."""
+    sequences = len(bounds) - 1 if bounds else B
+    capacity = -(-T // C) + sequences if bounds else B * -(-T // C)
+    return Kernels(dtype, K, V, HV // H, sequences, HV, capacity, **options)
 
 
 def poison(*shape, dtype=torch.float32):
@@ -260,7 +269,7 @@ def check():
             o, ht = naive(*double, cu, K ** -0.5, erases)
         grads = torch.autograd.grad((o * do.double()).sum() + (ht * dht.double()).sum(), double)
         started = time.time()
-        run = Run(Kernels(dtype, K, V, HV // H, N * HV, erases=erases), *ins[:5], ins[5], cu)
+        run = Run(kernels_of(dtype, B, T, H, HV, K, V, bounds, erases=erases), *ins[:5], ins[5], cu)
         run.forward()
         run.prepare_backward()
         run.backward(do, dht)
@@ -309,7 +318,7 @@ SHAPES = [tuple(shape) for shape in json.loads(os.environ.get("SHAPES", "null"))
 def once():
     B, T, H, HV, K, V = SHAPES[0]
     ins = draw(B, T, H, HV, K, V, torch.bfloat16)
-    run = Run(Kernels(torch.bfloat16, K, V, HV // H, B * HV), *ins[:5], None)
+    run = Run(kernels_of(torch.bfloat16, *SHAPES[0]), *ins[:5], None)
     run.forward()
     run.prepare_backward()
     run.backward(torch.randn_like(ins[2]))
@@ -324,8 +333,7 @@ def timing(variants):
     print(f"copy {4 * x.numel() / median(lambda: y.copy_(x)) / 1e9:.2f} TB/s", flush=True)
     del x, y
     results = []
-    all_kernels = [Kernels(torch.bfloat16, K, V, HV // H, B * HV, **variant)
-                   for B, T, H, HV, K, V in SHAPES for variant in variants]
+    all_kernels = [kernels_of(torch.bfloat16, *shape, **variant) for shape in SHAPES for variant in variants]
     warm(all_kernels, all_kernels)
     for shape in SHAPES:
         B, T, H, HV, K, V = shape
@@ -333,7 +341,7 @@ def timing(variants):
         do = torch.randn_like(ins[2])
         for variant in variants:
             try:
-                run = Run(Kernels(torch.bfloat16, K, V, HV // H, B * HV, **variant), *ins[:5], None)
+                run = Run(kernels_of(torch.bfloat16, *shape, **variant), *ins[:5], None)
                 run.forward()
                 run.prepare_backward()
                 run.backward(do)
@@ -371,7 +379,7 @@ def peer():
         ins = draw(B, T, H, HV, K, V, torch.bfloat16)
         leaves = [x.detach().requires_grad_() for x in ins[:5]]
         do = torch.randn_like(ins[2])
-        run = Run(Kernels(torch.bfloat16, K, V, HV // H, B * HV), *ins[:5], None)
+        run = Run(kernels_of(torch.bfloat16, *shape), *ins[:5], None)
         run.forward()
         with torch.no_grad():
             o = chunk_gated_delta_rule(*leaves)[0]
@@ -391,7 +399,7 @@ if __name__ == "__main__":
     out = {}
     if "check" in sys.argv[2]:
         started = time.time()
-        kernels = [Kernels(dtype, K, V, HV // H, (len(o["bounds"]) - 1 if o["bounds"] else B) * HV, erases=o["erases"])
+        kernels = [kernels_of(dtype, B, T, H, HV, K, V, o["bounds"], erases=o["erases"])
                    for B, T, H, HV, K, V, o in CASES for dtype in (torch.float32, torch.bfloat16)]
         warm(kernels, [k for k, (_, T, *_) in zip(kernels, [c for c in CASES for _ in range(2)]) if T > 2000])
         print(f"compiled in {time.time() - started:.0f} s", flush=True)

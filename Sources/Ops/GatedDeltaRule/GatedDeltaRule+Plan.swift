@@ -44,10 +44,20 @@ struct DeltaRulePlan {
         let keyTilesAtOnce = splits > 1 && dtype == .float32 ? 1 : 2
         let chunkPitch = 64 + pad
         let gateBytes = 5 * 64 * 4
-        // Wide blocks share the tiles of q and k; narrower ones where that would leave multiprocessors without work.
-        let units = shape.sequenceCount * shape.HV
-        let wide = dtype == .bfloat16 && shape.V > 64 && shape.K <= 128
-        let warps = wide && units * ((shape.V + 127) / 128) * 2 > device.multiprocessors ? 8 : 4
+        // As many segments as it takes to fill the device, where they are four times the sequences or more: the division
+        // costs a second pass, over the columns of a transition matrix as well.
+        let sequences = shape.sequenceCount
+        let capacity = isPacked ? (shape.T + 63) / 64 + sequences : shape.B * ((shape.T + 63) / 64)
+        func segments(ofTiles tiles: Int) -> Int? {
+            let wanted = device.multiprocessors / (shape.HV * tiles)
+            return wanted >= 4 * sequences ? wanted : nil
+        }
+        // Wide blocks share the tiles of q and k; narrower ones where that would leave multiprocessors without work, even
+        // with sequences in segments of 16 chunks.
+        let wideTiles = (shape.V + 127) / 128
+        let most = segments(ofTiles: wideTiles) == nil ? sequences : max(sequences, capacity / 16)
+        let fills = most * shape.HV * wideTiles * 2 > device.multiprocessors
+        let warps = dtype == .bfloat16 && shape.V > 64 && shape.K <= 128 && fills ? 8 : 4
         // `ScanStage` of `scan.cuh`; what a pass leaves out keeps a vector's place.
         func stage(warps: Int, reads: Bool) -> Int {
             let queries = reads && keyTilesAtOnce == 2 ? 64 * keyPitch : pad
@@ -81,13 +91,8 @@ struct DeltaRulePlan {
         segmentTiles = (shape.V + segmentTile - 1) / segmentTile + (shape.K + segmentTile - 1) / segmentTile
         segmentBytes = scanStages * stage(warps: segmentWarps, reads: false)
 
-        // As many segments as it takes to fill the device, where they are four times the sequences or more: the division
-        // costs a second pass, over the columns of a transition matrix as well.
-        let sequences = shape.sequenceCount
-        chunkCapacity =
-            isPacked ? (shape.T + 63) / 64 + sequences : shape.B * ((shape.T + 63) / 64)
-        let wanted = device.multiprocessors / (shape.HV * valueTiles)
-        chunksPerSegment = wanted >= 4 * sequences ? max(16, (chunkCapacity + wanted - 1) / wanted) : chunkCapacity
+        chunkCapacity = capacity
+        chunksPerSegment = segments(ofTiles: valueTiles).map { max(16, (capacity + $0 - 1) / $0) } ?? capacity
         divides = chunkCapacity > chunksPerSegment
         segmentCapacity = sequences + (divides ? chunkCapacity / chunksPerSegment : 0)
 
