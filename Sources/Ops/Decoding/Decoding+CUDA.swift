@@ -22,7 +22,7 @@ private let rowsSource = kernelSource("decoding_rows", "Decoding/chain.cuh", "De
 /// The fused kernels of one token for a batch of sequences, and the memory between them. No allocation, so a token can be
 /// recorded as a graph.
 ///
-/// Up to `streamedLimit` sequences a block is five kernels that read every weight once (`product.cuh`). Above that smaller
+/// A few sequences (`streamedLimit`): a block is five kernels that read every weight once (`product.cuh`). Above that smaller
 /// kernels stand between the products: these are ours up to 64 sequences in bfloat16 (`wide.cuh`), a library's elsewhere. The
 /// residual stream is float32.
 package final class DecodingChain {
@@ -56,8 +56,9 @@ package final class DecodingChain {
     /// Whether a kernel of the chain has been launched: the first one waits for everything before it.
     private var hasStarted = false
 
-    /// Most sequences whose products are streamed.
-    private static let streamedLimit = 8
+    /// Most sequences whose products are streamed: above that rows of x, which every block keeps, leave the weights no room,
+    /// and in bfloat16 wide products are faster.
+    private static func streamedLimit(_ dtype: DType) -> Int { dtype == .bfloat16 ? 4 : 8 }
 
     private enum Products {
         case streamed(Streamed)
@@ -103,7 +104,7 @@ package final class DecodingChain {
                 inputs: inputs, rows: rows, batch: batch, mostSlices: slices,
                 multiprocessors: cuda.description.multiprocessors, sharedLimit: cuda.description.sharedBytesPerBlock)
         }
-        if batch <= Self.streamedLimit, let project = plan(width, units),
+        if batch <= Self.streamedLimit(dtype), let project = plan(width, units),
             let output = plan(valueWidth, (width + 7) / 8), let gateUp = plan(width, (mlpWidth + 3) / 4),
             let down = plan(mlpWidth, (width + 7) / 8)
         {
