@@ -108,9 +108,10 @@ def convolution_reference(x, w, bounds, state, dy):
 class Convolution:
     """Launches for one setting of the macros; a block covers 32 vectors of channels and 4 tiles of tokens."""
 
-    def __init__(self, tile=None, limit=160, **defines):
+    def __init__(self, tile=None, forward_limit=48, backward_limit=160, **defines):
         defines = {**CONVOLUTION, **defines}
-        self.module, self.tile, self.limit = module("ShortConvolution", **defines), tile, limit
+        self.module, self.tile = module("ShortConvolution", **defines), tile
+        self.limit = {"forward": forward_limit, "backward": backward_limit}
         self.vectors = {"forward": defines["FORWARD_VECTOR"], "backward": defines["VECTOR"]}
         self.blocks = {"forward": defines["FORWARD_BLOCKS"], "backward": defines["BACKWARD_BLOCKS"]}
         self.across = {"forward": defines["FORWARD_ACROSS"], "backward": 1}
@@ -120,7 +121,7 @@ class Convolution:
         across = self.across[direction]
         columns, down = -(-channels // (32 * across * self.vectors[direction])), 4 // across
         warps = down * max(1, MULTIPROCESSORS * self.blocks[direction] // columns)
-        waves = -(-tokens // (self.limit * warps))
+        waves = -(-tokens // (self.limit[direction] * warps))
         tile = self.tile or max(16, (-(-tokens // (waves * warps)) + 3) // 4 * 4)
         return tile, (columns, -(-tokens // (down * tile)))
 
@@ -434,7 +435,7 @@ time_narrow_products()
 if VARIANTS:
     for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4), dict(FORWARD_ACROSS=2),
                      dict(FORWARD_ACROSS=4), dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
-                     dict(FORWARD_VECTOR=8, FORWARD_BLOCKS=5), dict(limit=48), dict(tile=32), dict(tile=64)):
+                     dict(FORWARD_VECTOR=8, FORWARD_BLOCKS=5), dict(forward_limit=160), dict(forward_limit=32), dict(tile=64)):
         label = " ".join(f"{key}={value}" for key, value in settings.items())
         for channels in (1536, 3072):
             Convolution(**settings).time(f"{channels} {label}", channels)
