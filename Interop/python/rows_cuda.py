@@ -339,12 +339,16 @@ def time_elementwise():
 
 # --- Products with 16 rows or columns -----------------------------------------------------------------------------
 
-def time_narrow_products():
-    m = backend_module("NarrowProducts", OUT="bfloat16")
+def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x"), stages=4, warps=16, weight_stages=3, side=4):
+    """stages, weight_stages: of the copies; warps: most of a block of the forward; side: warps side by side of the weights'."""
+    m = backend_module("NarrowProducts", OUT="bfloat16", FORWARD_STAGES=stages, WEIGHT_STAGES=weight_stages)
 
     def forward(rows, width):
         x, w, y = new(rows, width), new(16, width), poisoned(rows, 16)
-        run = launcher(m, "narrow_product_forward", (-(-rows // 32),), 128, y, x, w, i32(rows), i32(width), f32(0.5))
+        across = min(warps, -(-width // 128))
+        blocks = min(-(-rows // 8), MULTIPROCESSORS * (16 // across))
+        run = launcher(m, "narrow_product_forward", (blocks,), 32 * across, y, x, w, i32(rows), i32(width), f32(0.5),
+                       shared=across * (stages * 8 * 128 * 2 + 2 * (8 * 16 + 8) * 4))
         run()
         return run, [(y, 0.5 * x.double() @ w.double().T)]
 
@@ -361,18 +365,22 @@ def time_narrow_products():
         return prepare
 
     def weight(rows, width):
-        dy, x, across = new(rows, 16), new(rows, width), -(-width // 64)
-        grid = (across, min(-(-rows // 64), max(1, MULTIPROCESSORS * 4 // across)))
+        dy, x, columns = new(rows, 16), new(rows, width), 1
+        while columns < side and columns * 128 < width:
+            columns *= 2
+        across, step = -(-width // (128 * columns)), 16 * (16 // columns)
+        grid = (across, min(-(-rows // step), max(1, MULTIPROCESSORS // across)))
         partial = poisoned(grid[1], 16, width, dtype=torch.float32)
-        run = launcher(m, "narrow_product_weight", grid, 128, partial, dy, x, i32(rows), i32(width))
+        run = launcher(m, "narrow_product_weight", grid, 512, partial, dy, x, i32(rows), i32(width), i32(columns),
+                       shared=16 * weight_stages * 2 * (16 * 128 + 16 * 16))
         run()
         return run, [(partial.double().sum(0), dy.double().T @ x.double())]
 
     for name, prepare, passes in (("x Wt", forward, 1), ("dy W", into_input(0), 1), ("dy W added", into_input(1), 2),
                                   ("dyt x", weight, 1)):
-        label = f"narrow product {name}"
-        if all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
-                for rows, width in ((1, 8), (37, 72), (1003, 264), (5000, 1160), (ROWS, D))]):
+        label = f"narrow product {name} {note}".strip()
+        if name in which and all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
+                for rows, width in ((1, 8), (37, 72), (1003, 264), (5000, 1160), (9000, 2312), (ROWS, D))]):
             report(label, 2 * passes * ROWS * D + 2 * ROWS * 16, prepare(ROWS, D)[0])
 
 
@@ -439,6 +447,10 @@ if VARIANTS:
         label = " ".join(f"{key}={value}" for key, value in settings.items())
         for channels in (1536, 3072):
             Convolution(**settings).time(f"{channels} {label}", channels)
+    for settings in (dict(stages=3), dict(stages=6), dict(warps=8)):
+        time_narrow_products(str(settings), which=("x Wt",), **settings)
+    for settings in (dict(weight_stages=2), dict(side=2), dict(side=8), dict(side=16)):
+        time_narrow_products(str(settings), which=("dyt x",), **settings)
     time_cross_entropy(threads=800)
     time_cross_entropy(threads=512)
 sys.exit(failures > 0)
