@@ -239,21 +239,24 @@ def time_embedding_forward(table):
         report(name, ROWS * D * (values.element_size() + 2), run)
 
 
-def time_embedding_backward(name, tokens):
-    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8)
+def time_embedding_backward(name, tokens, stretch=1024, words_down=16, **defines):
+    """stretch: tokens a round that a warp sorts; words_down: blocks below each other of the last kernel."""
+    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, **defines)
     dy, dtable, pieces = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // 64
-    positions, starts, counts = (torch.full((n,), -1, device="cuda", dtype=torch.int32) for n in (ROWS, WORDS, WORDS))
+    positions, words, starts, counts, going = (
+        torch.full((n,), -1, device="cuda", dtype=torch.int32) for n in (ROWS, ROWS, WORDS, WORDS, pieces))
     partial = poisoned(pieces, 2, D, dtype=torch.float32)
     order = torch.sort(tokens.long(), stable=True).indices
     one = torch.ones((), device="cuda", dtype=torch.float64)
     for overwrite in (1, 0):
         steps = {
-            "sort": launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, starts, counts,
-                             tokens, i32(ROWS), i32(WORDS)),
-            "pieces": launcher(m, "embedding_backward_pieces_bfloat16", (pieces, D // 1024), 128, dtable, partial, dy,
-                               positions, tokens, starts, counts, i32(WORDS), i32(D), i32(overwrite)),
-            "words": launcher(m, "embedding_backward_words_bfloat16", (WORDS // 8, D // 1024), 256, dtable, partial,
-                              starts, counts, i32(WORDS), i32(D), i32(overwrite))}
+            "sort": launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, words, starts,
+                             counts, tokens, i32(ROWS), i32(WORDS), i32(stretch), shared=32 * stretch * 4),
+            "pieces": launcher(m, "embedding_backward_pieces_bfloat16", (max(pieces, -(-WORDS // 64)), D // 512), 128, dtable,
+                               partial, going, dy, positions, words, starts, counts, i32(ROWS), i32(WORDS), i32(D),
+                               i32(overwrite)),
+            "words": launcher(m, "embedding_backward_words_bfloat16", (D // 128, words_down), 512, dtable, partial, going,
+                              starts, counts, i32(pieces), i32(D), i32(overwrite))}
 
         def run():
             for step in steps.values():
@@ -277,15 +280,15 @@ def time_embedding_backward(name, tokens):
                 print(f"    {part:32} {median(step):.4f} ms", flush=True)
 
 
-def time_embedding():
+def time_embedding(note="", **settings):
     """Words drawn evenly, as often as in a text (the k-th most frequent 1 / k), one word only."""
-    for table in (torch.float32, bf16):
+    for table in () if settings else (torch.float32, bf16):
         time_embedding_forward(table)
     even = torch.randint(0, WORDS, (ROWS,), device="cuda", dtype=torch.int32)
     share = 1 / torch.arange(1, WORDS + 1, device="cuda", dtype=torch.float64)
-    time_embedding_backward("even", even)
-    time_embedding_backward("zipf", torch.multinomial(share, ROWS, replacement=True).int())
-    time_embedding_backward("one word", torch.full_like(even, 777))
+    time_embedding_backward(f"even {note}".strip(), even, **settings)
+    time_embedding_backward(f"zipf {note}".strip(), torch.multinomial(share, ROWS, replacement=True).int(), **settings)
+    time_embedding_backward(f"one word {note}".strip(), torch.full_like(even, 777), **settings)
 
 
 # --- Elementwise --------------------------------------------------------------------------------------------------
@@ -451,6 +454,9 @@ if VARIANTS:
         time_narrow_products(str(settings), which=("x Wt",), **settings)
     for settings in (dict(weight_stages=2), dict(side=2), dict(side=8), dict(side=16)):
         time_narrow_products(str(settings), which=("dyt x",), **settings)
+    for settings in (dict(AHEAD=4, PIECES_BLOCKS=12), dict(AHEAD=4, PIECES_BLOCKS=16), dict(AHEAD=16, PIECES_BLOCKS=5),
+                     dict(stretch=512)):
+        time_embedding(str(settings), **settings)
     time_cross_entropy(threads=800)
     time_cross_entropy(threads=512)
 sys.exit(failures > 0)
