@@ -108,9 +108,10 @@ def convolution_reference(x, w, bounds, state, dy):
 class Convolution:
     """Launches for one setting of the macros; a block covers 32 vectors of channels and 4 tiles of tokens."""
 
-    def __init__(self, tile=None, limit=160, **defines):
+    def __init__(self, tile=None, forward_limit=48, backward_limit=160, **defines):
         defines = {**CONVOLUTION, **defines}
-        self.module, self.tile, self.limit = module("ShortConvolution", **defines), tile, limit
+        self.module, self.tile = module("ShortConvolution", **defines), tile
+        self.limit = {"forward": forward_limit, "backward": backward_limit}
         self.vectors = {"forward": defines["FORWARD_VECTOR"], "backward": defines["VECTOR"]}
         self.blocks = {"forward": defines["FORWARD_BLOCKS"], "backward": defines["BACKWARD_BLOCKS"]}
         self.across = {"forward": defines["FORWARD_ACROSS"], "backward": 1}
@@ -120,7 +121,7 @@ class Convolution:
         across = self.across[direction]
         columns, down = -(-channels // (32 * across * self.vectors[direction])), 4 // across
         warps = down * max(1, MULTIPROCESSORS * self.blocks[direction] // columns)
-        waves = -(-tokens // (self.limit * warps))
+        waves = -(-tokens // (self.limit[direction] * warps))
         tile = self.tile or max(16, (-(-tokens // (waves * warps)) + 3) // 4 * 4)
         return tile, (columns, -(-tokens // (down * tile)))
 
@@ -238,21 +239,24 @@ def time_embedding_forward(table):
         report(name, ROWS * D * (values.element_size() + 2), run)
 
 
-def time_embedding_backward(name, tokens):
-    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8)
+def time_embedding_backward(name, tokens, stretch=1024, words_down=16, **defines):
+    """stretch: tokens a round that a warp sorts; words_down: blocks below each other of the last kernel."""
+    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, **defines)
     dy, dtable, pieces = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // 64
-    positions, starts, counts = (torch.full((n,), -1, device="cuda", dtype=torch.int32) for n in (ROWS, WORDS, WORDS))
+    positions, words, starts, counts, going = (
+        torch.full((n,), -1, device="cuda", dtype=torch.int32) for n in (ROWS, ROWS, WORDS, WORDS, pieces))
     partial = poisoned(pieces, 2, D, dtype=torch.float32)
     order = torch.sort(tokens.long(), stable=True).indices
     one = torch.ones((), device="cuda", dtype=torch.float64)
     for overwrite in (1, 0):
         steps = {
-            "sort": launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, starts, counts,
-                             tokens, i32(ROWS), i32(WORDS)),
-            "pieces": launcher(m, "embedding_backward_pieces_bfloat16", (pieces, D // 1024), 128, dtable, partial, dy,
-                               positions, tokens, starts, counts, i32(WORDS), i32(D), i32(overwrite)),
-            "words": launcher(m, "embedding_backward_words_bfloat16", (WORDS // 8, D // 1024), 256, dtable, partial,
-                              starts, counts, i32(WORDS), i32(D), i32(overwrite))}
+            "sort": launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, words, starts,
+                             counts, tokens, i32(ROWS), i32(WORDS), i32(stretch), shared=32 * stretch * 4),
+            "pieces": launcher(m, "embedding_backward_pieces_bfloat16", (max(pieces, -(-WORDS // 64)), D // 512), 128, dtable,
+                               partial, going, dy, positions, words, starts, counts, i32(ROWS), i32(WORDS), i32(D),
+                               i32(overwrite)),
+            "words": launcher(m, "embedding_backward_words_bfloat16", (D // 128, words_down), 512, dtable, partial, going,
+                              starts, counts, i32(pieces), i32(D), i32(overwrite))}
 
         def run():
             for step in steps.values():
@@ -276,15 +280,15 @@ def time_embedding_backward(name, tokens):
                 print(f"    {part:32} {median(step):.4f} ms", flush=True)
 
 
-def time_embedding():
+def time_embedding(note="", **settings):
     """Words drawn evenly, as often as in a text (the k-th most frequent 1 / k), one word only."""
-    for table in (torch.float32, bf16):
+    for table in () if settings else (torch.float32, bf16):
         time_embedding_forward(table)
     even = torch.randint(0, WORDS, (ROWS,), device="cuda", dtype=torch.int32)
     share = 1 / torch.arange(1, WORDS + 1, device="cuda", dtype=torch.float64)
-    time_embedding_backward("even", even)
-    time_embedding_backward("zipf", torch.multinomial(share, ROWS, replacement=True).int())
-    time_embedding_backward("one word", torch.full_like(even, 777))
+    time_embedding_backward(f"even {note}".strip(), even, **settings)
+    time_embedding_backward(f"zipf {note}".strip(), torch.multinomial(share, ROWS, replacement=True).int(), **settings)
+    time_embedding_backward(f"one word {note}".strip(), torch.full_like(even, 777), **settings)
 
 
 # --- Elementwise --------------------------------------------------------------------------------------------------
@@ -338,12 +342,16 @@ def time_elementwise():
 
 # --- Products with 16 rows or columns -----------------------------------------------------------------------------
 
-def time_narrow_products():
-    m = backend_module("NarrowProducts", OUT="bfloat16")
+def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x"), stages=4, warps=16, weight_stages=3, side=4):
+    """stages, weight_stages: of the copies; warps: most of a block of the forward; side: warps side by side of the weights'."""
+    m = backend_module("NarrowProducts", OUT="bfloat16", FORWARD_STAGES=stages, WEIGHT_STAGES=weight_stages)
 
     def forward(rows, width):
         x, w, y = new(rows, width), new(16, width), poisoned(rows, 16)
-        run = launcher(m, "narrow_product_forward", (-(-rows // 32),), 128, y, x, w, i32(rows), i32(width), f32(0.5))
+        across = min(warps, -(-width // 128))
+        blocks = min(-(-rows // 8), MULTIPROCESSORS * (16 // across))
+        run = launcher(m, "narrow_product_forward", (blocks,), 32 * across, y, x, w, i32(rows), i32(width), f32(0.5),
+                       shared=across * (stages * 8 * 128 * 2 + 2 * (8 * 16 + 8) * 4))
         run()
         return run, [(y, 0.5 * x.double() @ w.double().T)]
 
@@ -360,18 +368,22 @@ def time_narrow_products():
         return prepare
 
     def weight(rows, width):
-        dy, x, across = new(rows, 16), new(rows, width), -(-width // 64)
-        grid = (across, min(-(-rows // 64), max(1, MULTIPROCESSORS * 4 // across)))
+        dy, x, columns = new(rows, 16), new(rows, width), 1
+        while columns < side and columns * 128 < width:
+            columns *= 2
+        across, step = -(-width // (128 * columns)), 16 * (16 // columns)
+        grid = (across, min(-(-rows // step), max(1, MULTIPROCESSORS // across)))
         partial = poisoned(grid[1], 16, width, dtype=torch.float32)
-        run = launcher(m, "narrow_product_weight", grid, 128, partial, dy, x, i32(rows), i32(width))
+        run = launcher(m, "narrow_product_weight", grid, 512, partial, dy, x, i32(rows), i32(width), i32(columns),
+                       shared=16 * weight_stages * 2 * (16 * 128 + 16 * 16))
         run()
         return run, [(partial.double().sum(0), dy.double().T @ x.double())]
 
     for name, prepare, passes in (("x Wt", forward, 1), ("dy W", into_input(0), 1), ("dy W added", into_input(1), 2),
                                   ("dyt x", weight, 1)):
-        label = f"narrow product {name}"
-        if all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
-                for rows, width in ((1, 8), (37, 72), (1003, 264), (5000, 1160), (ROWS, D))]):
+        label = f"narrow product {name} {note}".strip()
+        if name in which and all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
+                for rows, width in ((1, 8), (37, 72), (1003, 264), (5000, 1160), (9000, 2312), (ROWS, D))]):
             report(label, 2 * passes * ROWS * D + 2 * ROWS * 16, prepare(ROWS, D)[0])
 
 
@@ -434,10 +446,17 @@ time_narrow_products()
 if VARIANTS:
     for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4), dict(FORWARD_ACROSS=2),
                      dict(FORWARD_ACROSS=4), dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
-                     dict(FORWARD_VECTOR=8, FORWARD_BLOCKS=5), dict(limit=48), dict(tile=32), dict(tile=64)):
+                     dict(FORWARD_VECTOR=8, FORWARD_BLOCKS=5), dict(forward_limit=160), dict(forward_limit=32), dict(tile=64)):
         label = " ".join(f"{key}={value}" for key, value in settings.items())
         for channels in (1536, 3072):
             Convolution(**settings).time(f"{channels} {label}", channels)
+    for settings in (dict(stages=3), dict(stages=6), dict(warps=8)):
+        time_narrow_products(str(settings), which=("x Wt",), **settings)
+    for settings in (dict(weight_stages=2), dict(side=2), dict(side=8), dict(side=16)):
+        time_narrow_products(str(settings), which=("dyt x",), **settings)
+    for settings in (dict(AHEAD=4, PIECES_BLOCKS=12), dict(AHEAD=4, PIECES_BLOCKS=16), dict(AHEAD=16, PIECES_BLOCKS=5),
+                     dict(stretch=512)):
+        time_embedding(str(settings), **settings)
     time_cross_entropy(threads=800)
     time_cross_entropy(threads=512)
 sys.exit(failures > 0)

@@ -149,6 +149,7 @@ inline void emu_ex2_approx_ftz_f32(float &to, float x) { to = emu_flush(exp2f(em
 inline void emu_rcp_approx_ftz_f32(float &to, float x) { to = emu_flush(1 / emu_flush(x)); }
 inline void emu_tanh_approx_f32(float &to, float x) { to = tanhf(x); }
 inline void emu_bar_sync() { emu_barrier(); }
+inline void emu_prefetch_global_L2(const void *) {}
 inline void emu_griddepcontrol_wait() {}
 inline void emu_griddepcontrol_launch_dependents() {}
 

@@ -38,8 +38,8 @@ private struct EmbeddingCUDA {
     let cuda: CUDABackend
     private let kernels: CUDAKernels
     private let vector: Int
-    /// Of the kernels: positions a piece of the backward takes, words that a block sorts and that a block ends.
-    private static let (piece, blockWords, wordsABlock) = (64, 256, 8)
+    /// Of the kernels: positions a piece of the backward takes, words that a block sorts.
+    private static let (piece, blockWords) = (64, 256)
 
     init(_ cuda: CUDABackend, _ dtype: DType, _ table: Tensor, vector: Int) throws {
         self.cuda = cuda
@@ -61,27 +61,35 @@ private struct EmbeddingCUDA {
     /// `buffer` [W, D] = (overwrite ? 0 : buffer) + sums of the rows of `upstream` by their tokens.
     func addGradient(to buffer: Tensor, _ upstream: Tensor, _ tokens: Tensor, overwrite: Bool) throws {
         let (vocabulary, width, count) = (buffer.shape[0], buffer.shape[1], tokens.count)
-        let positions = try cuda.empty([count], .int32)
+        let (positions, words) = (try cuda.empty([count], .int32), try cuda.empty([count], .int32))
         let (starts, counts) = (try cuda.empty([vocabulary], .int32), try cuda.empty([vocabulary], .int32))
         let pieces = (count + Self.piece - 1) / Self.piece
-        let partial = try cuda.empty([pieces, 2, width])
+        let (partial, going) = (try cuda.empty([pieces, 2, width]), try cuda.empty([pieces], .int32))
+        // Tokens that a warp lists in shared memory, beside 33 KiB of counters.
+        let stretch = cuda.description.sharedBytesPerBlock >= 162 << 10 ? 1024 : 256
         try kernels.launch(
             "embedding_backward_sort", blocks: (vocabulary + Self.blockWords - 1) / Self.blockWords, threads: 1024,
-            [.tensor(positions), .tensor(starts), .tensor(counts), .tensor(tokens), .int(count), .int(vocabulary)])
-        try kernels.launch(
-            "embedding_backward_pieces", grid: (pieces, (width + 128 * vector - 1) / (128 * vector)), threads: 128,
+            shared: 32 * stretch * 4,
             [
-                .tensor(buffer), .tensor(partial), .tensor(upstream), .tensor(positions), .tensor(tokens),
-                .tensor(starts), .tensor(counts), .int(vocabulary), .int(width), .int(overwrite ? 1 : 0),
+                .tensor(positions), .tensor(words), .tensor(starts), .tensor(counts), .tensor(tokens), .int(count),
+                .int(vocabulary), .int(stretch),
             ])
-        let channels = 256 * min(4, vector)
+        let channels = min(4, vector)
+        try kernels.launch(
+            "embedding_backward_pieces",
+            grid: (
+                max(pieces, (vocabulary + Self.piece - 1) / Self.piece), (width + 128 * channels - 1) / (128 * channels)
+            ), threads: 128,
+            [
+                .tensor(buffer), .tensor(partial), .tensor(going), .tensor(upstream), .tensor(positions), .tensor(words),
+                .tensor(starts), .tensor(counts), .int(count), .int(vocabulary), .int(width), .int(overwrite ? 1 : 0),
+            ])
         try kernels.launch(
             "embedding_backward_words",
-            grid: ((vocabulary + Self.wordsABlock - 1) / Self.wordsABlock, (width + channels - 1) / channels),
-            threads: 256,
+            grid: ((width + 32 * channels - 1) / (32 * channels), min(16, pieces)), threads: 512,
             [
-                .tensor(buffer), .tensor(partial), .tensor(starts), .tensor(counts), .int(vocabulary), .int(width),
-                .int(overwrite ? 1 : 0),
+                .tensor(buffer), .tensor(partial), .tensor(going), .tensor(starts), .tensor(counts), .int(pieces),
+                .int(width), .int(overwrite ? 1 : 0),
             ])
     }
 }

@@ -6,7 +6,7 @@ enum EmbeddingCases {
         make("tiny", tokens: [2, 0, 2], vocabulary: 4, width: 3, tiny: true),
         make("one_token", tokens: [6], vocabulary: 7, width: 33),
         make("ragged", tokens: drawn(257, vocabulary: 31), vocabulary: 31, width: 100),
-        make("one_word", tokens: Array(repeating: 5, count: 300), vocabulary: 9, width: 16),
+        make("one_word", tokens: Array(repeating: 5, count: 2100), vocabulary: 9, width: 16),
         // Words that take several pieces of the sorted positions, begin and end within them, or do not occur.
         make(
             "skewed", tokens: drawn(700, vocabulary: 1000).map { $0 % 3 == 0 ? $0 : $0 % 7 }, vocabulary: 1000,

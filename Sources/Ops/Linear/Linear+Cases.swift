@@ -9,6 +9,7 @@ enum LinearCases {
         make("one_column", rows: 100, width: 1, outputs: [3]),
         make("projections", rows: 512, width: 96, outputs: [96, 96, 192, 4]),
         make("gates", rows: 1003, width: 264, outputs: [6, 6]),
+        make("wide_gates", rows: 1800, width: 2056, outputs: [7]),
         make("narrow_and_wide", rows: 37, width: 72, outputs: [80, 3, 13]),
         make("long_sums", rows: 2049, width: 48, outputs: [33]),
     ]

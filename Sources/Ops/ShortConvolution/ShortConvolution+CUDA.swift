@@ -34,7 +34,7 @@ struct ShortConvolutionCUDA {
         let shift = try bias.map { try cuda.convert($0.value, to: .float32) }
         let state = initialState?.value
         let tokens = x.shape.rows
-        let forward = ConvolutionGrid(cuda, channels / vector, tokens, blocks: forwardBlocks)
+        let forward = ConvolutionGrid(cuda, channels / vector, tokens, blocks: forwardBlocks, limit: 48)
         let extents: [KernelArgument] = [
             .optional(sequences), .int(shape.sequenceCount), .int(x.shape[1]), .int(channels),
         ]
@@ -63,7 +63,7 @@ struct ShortConvolutionCUDA {
             let wantsState = initialState?.requiresGradient ?? false
             // Zeros: a sequence without tokens writes nothing.
             let dState = try wantsState ? cuda.zeros(shape.stateShape) : nil
-            let backward = ConvolutionGrid(cuda, channels / vector, tokens, blocks: backwardBlocks)
+            let backward = ConvolutionGrid(cuda, channels / vector, tokens, blocks: backwardBlocks, limit: 160)
             let partial = try cuda.empty([backward.grid.1, (bias == nil ? width : width + 1) * channels])
             let upstream = try gradients[0] ?? cuda.zeros(input.shape, input.dtype)
             try kernels.launch(
@@ -94,15 +94,16 @@ private struct ConvolutionGrid {
     let tile: Int
     let grid: (Int, Int)
 
-    /// Tiles of at most 160 tokens, such that the blocks fill the device a whole number of times: else the last ones would
+    /// Tiles of at most `limit` tokens, such that the blocks fill the device a whole number of times: else the last ones would
     /// run almost alone, with too few loads under way.
     /// - Parameters:
     ///   - vectors: of channels
     ///   - blocks: that a multiprocessor holds
-    init(_ cuda: CUDABackend, _ vectors: Int, _ tokens: Int, blocks: Int) {
+    ///   - limit: short ones begin and end sooner, long ones repeat less of the backward at their edges
+    init(_ cuda: CUDABackend, _ vectors: Int, _ tokens: Int, blocks: Int, limit: Int) {
         let columns = (vectors + 31) / 32
         let warpsInTime = 4 * max(1, cuda.description.multiprocessors * blocks / columns)
-        let waves = (tokens + 160 * warpsInTime - 1) / (160 * warpsInTime)
+        let waves = (tokens + limit * warpsInTime - 1) / (limit * warpsInTime)
         let even = (tokens + waves * warpsInTime - 1) / (waves * warpsInTime)
         // A multiple of the batch at the usual widths; short tiles would compute their edges twice too often.
         tile = max(16, (even + 3) / 4 * 4)
