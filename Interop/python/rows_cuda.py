@@ -342,9 +342,10 @@ def time_elementwise():
 
 # --- Products with 16 rows or columns -----------------------------------------------------------------------------
 
-def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x"), stages=4, warps=16, weight_stages=3, side=4):
+def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x", "dyt x, sums"), stages=4, warps=16, weight_stages=3, side=4):
     """stages, weight_stages: of the copies; warps: most of a block of the forward; side: warps side by side of the weights'."""
     m = backend_module("NarrowProducts", OUT="bfloat16", FORWARD_STAGES=stages, WEIGHT_STAGES=weight_stages)
+    sums = backend_module("Elementwise", OUT="float", A="float", B="float")
 
     def forward(rows, width):
         x, w, y = new(rows, width), new(16, width), poisoned(rows, 16)
@@ -377,10 +378,25 @@ def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x"),
         run = launcher(m, "narrow_product_weight", grid, 512, partial, dy, x, i32(rows), i32(width), i32(columns),
                        shared=16 * weight_stages * 2 * (16 * 128 + 16 * 16))
         run()
-        return run, [(partial.double().sum(0), dy.double().T @ x.double())]
+        return run, [(partial.double().sum(0), dy.double().T @ x.double())], partial
+
+    def summed(rows, width):
+        product, pairs, partial = weight(rows, width)
+        lanes, parts = 4, partial.shape[0]
+        while lanes < 128 and lanes * 4 <= parts:
+            lanes *= 2
+        dw = poisoned(16, width, dtype=torch.float32)
+        add = launcher(sums, "sum_rows", (-(-16 * width // (1024 // lanes)),), 1024, dw, partial, i32(parts),
+                       i32(16 * width), i32(lanes))
+
+        def run():
+            product()
+            add()
+        run()
+        return run, [(dw, pairs[0][1])]
 
     for name, prepare, passes in (("x Wt", forward, 1), ("dy W", into_input(0), 1), ("dy W added", into_input(1), 2),
-                                  ("dyt x", weight, 1)):
+                                  ("dyt x", weight, 1), ("dyt x, sums", summed, 1)):
         label = f"narrow product {name} {note}".strip()
         if name in which and all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
                 for rows, width in ((1, 8), (37, 72), (1003, 264), (5000, 1160), (9000, 2312), (ROWS, D))]):
@@ -453,9 +469,9 @@ if VARIANTS:
     for settings in (dict(stages=3), dict(stages=6), dict(warps=8)):
         time_narrow_products(str(settings), which=("x Wt",), **settings)
     for settings in (dict(weight_stages=2), dict(side=2), dict(side=8), dict(side=16)):
-        time_narrow_products(str(settings), which=("dyt x",), **settings)
+        time_narrow_products(str(settings), which=("dyt x", "dyt x, sums"), **settings)
     for settings in (dict(AHEAD=4, PIECES_BLOCKS=12), dict(AHEAD=4, PIECES_BLOCKS=16), dict(AHEAD=16, PIECES_BLOCKS=5),
-                     dict(stretch=512)):
+                     dict(stretch=512), dict(SORT_MATCH=1)):
         time_embedding(str(settings), **settings)
     time_cross_entropy(threads=800)
     time_cross_entropy(threads=512)

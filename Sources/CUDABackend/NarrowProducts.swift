@@ -138,6 +138,7 @@ private let narrowProductSource = KernelSource(
                 for (int i = threadIdx.x; i < 4 * 8 * 16; i += blockDim.x) {
                     int at = i / 4, row = group * 8 + at % 8;
                     float sum = 0;
+        #pragma unroll 4
                     for (int k = i % 4; k < warps; k += 4) sum += all[k * PADDED + at];
                     sum += __shfl_xor_sync(0xffffffffu, sum, 1);
                     sum += __shfl_xor_sync(0xffffffffu, sum, 2);

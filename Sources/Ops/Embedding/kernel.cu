@@ -24,6 +24,9 @@ KERNEL(embedding_forward)(element *y, const int *tokens, const TABLE *table, int
     }
 }
 
+#ifndef SORT_MATCH
+#define SORT_MATCH 0
+#endif
 constexpr int BLOCK_WORDS = 256, SORT_WARPS = 32;
 
 // A block owns BLOCK_WORDS words and looks for them in all tokens, in rounds of `stretch` (at most 1024) tokens a warp. Its own
@@ -56,6 +59,7 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
                 bool own = (u32)(token[k] - first) < mine;
                 if ((u32)token[k] < (u32)first) smaller++;
                 u32 set = __ballot_sync(FULL_MASK, own);
+                if (set == 0) continue;
                 if (own)
                     list[listed + __popc(set & earlier)] = (u32)(token[k] - first) << 10 | (base + 32 * k + lane - begin);
                 listed += __popc(set);
@@ -68,12 +72,16 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
             u32 entry = own ? list[i] : 0;
             int word = entry >> 10;
             // Lanes with the same word as this one.
+#if SORT_MATCH
+            u32 same = __match_any_sync(FULL_MASK, own ? word : ~lane);
+#else
             u32 same = __ballot_sync(FULL_MASK, own);
 #pragma unroll
             for (int bit = 1; bit < BLOCK_WORDS; bit *= 2) {
                 u32 set = __ballot_sync(FULL_MASK, word & bit);
                 same &= word & bit ? set : ~set;
             }
+#endif
             int rank = __popc(same & earlier), next = own ? found[warp][word] : 0;
             __syncwarp();
             if (own) list[i] = entry | (u32)(next + rank) << 18;
@@ -155,9 +163,11 @@ BOUNDED_KERNEL(embedding_backward_pieces, PIECE_THREADS, PIECES_BLOCKS)
     int total = starts[vocabulary - 1] + counts[vocabulary - 1], first = blockIdx.x * PIECE;
     for (int i = threadIdx.x; i < 2 * PIECE + 2; i += PIECE_THREADS) {
         int at = first + i - 1;
-        bool inside = at >= 0 && at < min(total, tokens);
-        words[i] = inside ? sorted[at] : -1;
-        if (i > 0 && i <= 2 * PIECE) rows[i - 1] = inside ? positions[at] : 0;
+        // Loaded while `total` is.
+        bool inside = at >= 0 && at < tokens;
+        int word = inside ? sorted[at] : -1, row = inside ? positions[at] : 0;
+        words[i] = at < total ? word : -1;
+        if (i > 0 && i <= 2 * PIECE) rows[i - 1] = row;
     }
     if (threadIdx.x < PIECE) {
         int word = first + threadIdx.x;
