@@ -239,10 +239,11 @@ def time_embedding_forward(table):
         report(name, ROWS * D * (values.element_size() + 2), run)
 
 
-def time_embedding_backward(name, tokens, stretch=1024, words_down=16, **defines):
-    """stretch: tokens a round that a warp sorts; words_down: blocks below each other of the last kernel."""
-    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, **defines)
-    dy, dtable, pieces = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // 64
+def time_embedding_backward(name, tokens, stretch=1024, piece=64, threads=128, **defines):
+    """stretch: tokens a round that a warp sorts; piece: positions a piece; threads: of a block that adds them up."""
+    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, PIECE=piece, PIECE_THREADS=threads,
+               **defines)
+    dy, dtable, pieces = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // piece
     positions, words, starts, counts, going = (
         torch.full((n,), -1, device="cuda", dtype=torch.int32) for n in (ROWS, ROWS, WORDS, WORDS, pieces))
     partial = poisoned(pieces, 2, D, dtype=torch.float32)
@@ -252,10 +253,10 @@ def time_embedding_backward(name, tokens, stretch=1024, words_down=16, **defines
         steps = {
             "sort": launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, words, starts,
                              counts, tokens, i32(ROWS), i32(WORDS), i32(stretch), shared=32 * stretch * 4),
-            "pieces": launcher(m, "embedding_backward_pieces_bfloat16", (max(pieces, -(-WORDS // 64)), D // 512), 128, dtable,
-                               partial, going, dy, positions, words, starts, counts, i32(ROWS), i32(WORDS), i32(D),
-                               i32(overwrite)),
-            "words": launcher(m, "embedding_backward_words_bfloat16", (D // 128, words_down), 512, dtable, partial, going,
+            "pieces": launcher(m, "embedding_backward_pieces_bfloat16",
+                               (-(-max(ROWS, WORDS) // piece) * (D // (4 * threads)),), threads, dtable, partial, going, dy,
+                               positions, words, starts, counts, i32(ROWS), i32(WORDS), i32(D), i32(overwrite)),
+            "words": launcher(m, "embedding_backward_words_bfloat16", (D // 128, 16), 512, dtable, partial, going,
                               starts, counts, i32(pieces), i32(D), i32(overwrite))}
 
         def run():
@@ -342,8 +343,9 @@ def time_elementwise():
 
 # --- Products with 16 rows or columns -----------------------------------------------------------------------------
 
-def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x", "dyt x, sums"), stages=4, warps=16, weight_stages=3, side=4):
-    """stages, weight_stages: of the copies; warps: most of a block of the forward; side: warps side by side of the weights'."""
+def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x", "dyt x, sums"), stages=4, warps=16,
+                         weight_stages=3, side=4):
+    """stages, weight_stages: of the copies; warps: most of a block of the forward; side: warps side by side for dyt x."""
     m = backend_module("NarrowProducts", OUT="bfloat16", FORWARD_STAGES=stages, WEIGHT_STAGES=weight_stages)
     sums = backend_module("Elementwise", OUT="float", A="float", B="float")
 
@@ -462,7 +464,8 @@ time_narrow_products()
 if VARIANTS:
     for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4), dict(FORWARD_ACROSS=2),
                      dict(FORWARD_ACROSS=4), dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
-                     dict(FORWARD_VECTOR=8, FORWARD_BLOCKS=5), dict(forward_limit=160), dict(forward_limit=32), dict(tile=64)):
+                     dict(FORWARD_VECTOR=8, FORWARD_BLOCKS=5), dict(forward_limit=160), dict(forward_limit=32),
+                     dict(tile=64)):
         label = " ".join(f"{key}={value}" for key, value in settings.items())
         for channels in (1536, 3072):
             Convolution(**settings).time(f"{channels} {label}", channels)
@@ -471,7 +474,8 @@ if VARIANTS:
     for settings in (dict(weight_stages=2), dict(side=2), dict(side=8), dict(side=16)):
         time_narrow_products(str(settings), which=("dyt x", "dyt x, sums"), **settings)
     for settings in (dict(AHEAD=4, PIECES_BLOCKS=12), dict(AHEAD=4, PIECES_BLOCKS=16), dict(AHEAD=16, PIECES_BLOCKS=5),
-                     dict(stretch=512), dict(SORT_MATCH=1)):
+                     dict(threads=512, PIECES_BLOCKS=2), dict(piece=32), dict(piece=128), dict(stretch=512),
+                     dict(SORT_MATCH=1)):
         time_embedding(str(settings), **settings)
     time_cross_entropy(threads=800)
     time_cross_entropy(threads=512)

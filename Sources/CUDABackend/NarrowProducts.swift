@@ -95,13 +95,16 @@ private let narrowProductSource = KernelSource(
                 copy_commit();
                 advance();
             }
-            uint4 upper[4], lower[4];
+            // As the products take it: rows g and g + 8 in turns.
+            uint4 weights[4][2];
             auto load_weights = [&](int pass) {
         #pragma unroll
                 for (int h = 0; h < 4; h++) {
                     int column = (pass * warps + warp) * 128 + 32 * h + 8 * t;
-                    upper[h] = load(w + (i64)g * width + column, column < width);
-                    lower[h] = load(w + (i64)(g + 8) * width + column, column < width);
+                    uint4 upper = load(w + (i64)g * width + column, column < width);
+                    uint4 lower = load(w + (i64)(g + 8) * width + column, column < width);
+                    weights[h][0] = make_uint4(upper.x, lower.x, upper.y, lower.y);
+                    weights[h][1] = make_uint4(upper.z, lower.z, upper.w, lower.w);
                 }
             };
             load_weights(0);
@@ -122,8 +125,9 @@ private let narrowProductSource = KernelSource(
         #pragma unroll
                     for (int h = 0; h < 4; h++) {
                         uint4 b = *(const uint4 *)(own + 8 * ((4 * h + t) ^ g % 2 * 4));
-                        multiply(c[0], upper[h].x, lower[h].x, upper[h].y, lower[h].y, b.x, b.y);
-                        multiply(c[1], upper[h].z, lower[h].z, upper[h].w, lower[h].w, b.z, b.w);
+                        const uint4 &first = weights[h][0], &second = weights[h][1];
+                        multiply(c[0], first.x, first.y, first.z, first.w, b.x, b.y);
+                        multiply(c[1], second.x, second.y, second.z, second.w, b.z, b.w);
                     }
                     stage = stage + 1 == FORWARD_STAGES ? 0 : stage + 1;
                 }

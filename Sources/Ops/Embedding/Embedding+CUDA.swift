@@ -77,12 +77,12 @@ private struct EmbeddingCUDA {
         let channels = min(4, vector)
         try kernels.launch(
             "embedding_backward_pieces",
-            grid: (
-                max(pieces, (vocabulary + Self.piece - 1) / Self.piece), (width + 128 * channels - 1) / (128 * channels)
-            ), threads: 128,
+            blocks: (max(count, vocabulary) + Self.piece - 1) / Self.piece
+                * ((width + 128 * channels - 1) / (128 * channels)), threads: 128,
             [
-                .tensor(buffer), .tensor(partial), .tensor(going), .tensor(upstream), .tensor(positions), .tensor(words),
-                .tensor(starts), .tensor(counts), .int(count), .int(vocabulary), .int(width), .int(overwrite ? 1 : 0),
+                .tensor(buffer), .tensor(partial), .tensor(going), .tensor(upstream), .tensor(positions),
+                .tensor(words), .tensor(starts), .tensor(counts), .int(count), .int(vocabulary), .int(width),
+                .int(overwrite ? 1 : 0),
             ])
         try kernels.launch(
             "embedding_backward_words",

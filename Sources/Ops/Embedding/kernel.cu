@@ -148,19 +148,27 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
 #ifndef PIECES_BLOCKS
 #define PIECES_BLOCKS 8
 #endif
-constexpr int PIECE = 64, PIECE_THREADS = 128, WIDE = VECTOR > 1 ? 4 : 1;
+#ifndef PIECE
+#define PIECE 64
+#endif
+#ifndef PIECE_THREADS
+#define PIECE_THREADS 128
+#endif
+constexpr int WIDE = VECTOR > 1 ? 4 : 1;
 
-// Sums of the rows of the words that begin in piece blockIdx.x, and zeros for those of words PIECE blockIdx.x … that do not
-// occur, for the channels of blockIdx.y. A word of more than PIECE rows is cut: `partial` [pieces][2][width] takes first the
-// sum of the one that the piece before began, second of the one that goes on in the piece after (and did not begin before),
-// whose number is `going`, else −1. Grid: (⌈max(tokens, vocabulary) / PIECE⌉, ⌈width / (PIECE_THREADS WIDE)⌉).
+// Sums of the rows of the words that begin in a piece, and zeros for those of words PIECE · piece … that do not occur. A word of
+// more than PIECE rows is cut: `partial` [pieces][2][width] takes first the sum of the one that the piece before began, second of
+// the one that goes on in the piece after (and did not begin before), whose number is `going`, else −1. Blocks of all channels of
+// a piece follow each other: ⌈max(tokens, vocabulary) / PIECE⌉ · ⌈width / (PIECE_THREADS WIDE)⌉.
 BOUNDED_KERNEL(embedding_backward_pieces, PIECE_THREADS, PIECES_BLOCKS)
 (float *dtable, float *partial, int *going, const element *dy, const int *positions, const int *sorted, const int *starts,
  const int *counts, int tokens, int vocabulary, int width, int overwrite) {
     // Of the piece and of what may belong to it of the next; words[0] is the one before.
     __shared__ int rows[2 * PIECE], words[2 * PIECE + 2];
     __shared__ bool absent[PIECE];
-    int total = starts[vocabulary - 1] + counts[vocabulary - 1], first = blockIdx.x * PIECE;
+    int total = starts[vocabulary - 1] + counts[vocabulary - 1];
+    int across = (width + PIECE_THREADS * WIDE - 1) / (PIECE_THREADS * WIDE), piece = blockIdx.x / across;
+    int slice = blockIdx.x - piece * across, first = piece * PIECE;
     for (int i = threadIdx.x; i < 2 * PIECE + 2; i += PIECE_THREADS) {
         int at = first + i - 1;
         // Loaded while `total` is.
@@ -174,7 +182,7 @@ BOUNDED_KERNEL(embedding_backward_pieces, PIECE_THREADS, PIECES_BLOCKS)
         absent[threadIdx.x] = overwrite && word < vocabulary && counts[word] == 0;
     }
     __syncthreads();
-    int channel = (blockIdx.y * PIECE_THREADS + threadIdx.x) * WIDE;
+    int channel = (slice * PIECE_THREADS + threadIdx.x) * WIDE;
     int begin = 0, end = min(PIECE, total - first);
     bool cut = false;
     if (end > 0) {
@@ -187,7 +195,7 @@ BOUNDED_KERNEL(embedding_backward_pieces, PIECE_THREADS, PIECES_BLOCKS)
         cut = begins_here && lower_size > PIECE;
         if (begins_here && !cut) end = lower_end;
     }
-    if (blockIdx.y == 0 && threadIdx.x == 0 && first < tokens) going[blockIdx.x] = cut ? words[PIECE] : -1;
+    if (slice == 0 && threadIdx.x == 0 && first < tokens) going[piece] = cut ? words[PIECE] : -1;
     if (channel >= width) return;
     typedef Packed<element, WIDE> Row;
     Row ahead[2][AHEAD];
@@ -223,7 +231,7 @@ BOUNDED_KERNEL(embedding_backward_pieces, PIECE_THREADS, PIECES_BLOCKS)
                 bool ends = words[from + i + 2] != word;
                 if (!ends && from + i + 1 < end) continue;
                 bool whole = begins && ends;
-                float *to = whole ? dtable + (i64)word * width : partial + (2 * (i64)blockIdx.x + (begins ? 1 : 0)) * width;
+                float *to = whole ? dtable + (i64)word * width : partial + (2 * (i64)piece + (begins ? 1 : 0)) * width;
                 if (whole && !overwrite) {
                     Floats<WIDE> old;
                     load_vector(old, to + channel);

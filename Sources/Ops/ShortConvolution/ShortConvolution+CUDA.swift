@@ -94,8 +94,8 @@ private struct ConvolutionGrid {
     let tile: Int
     let grid: (Int, Int)
 
-    /// Tiles of at most `limit` tokens, such that the blocks fill the device a whole number of times: else the last ones would
-    /// run almost alone, with too few loads under way.
+    /// Tiles of at most `limit` tokens, such that the blocks fill the device a whole number of times: else the last
+    /// ones would run almost alone, with too few loads under way.
     /// - Parameters:
     ///   - vectors: of channels
     ///   - blocks: that a multiprocessor holds
