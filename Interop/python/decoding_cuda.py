@@ -38,10 +38,10 @@ CHAINS = [
 # Wide products: kernel, columns and rows of weights; rows a block, columns of a slice, stages (first as in
 # Decoding+Plan.swift), steps whose weights come early, whether blocks begin at different columns.
 WIDE = [
-    ("project", D, STRIDE, [(72, D, 3), (72, D, 3, 2), (72, D, 3, 1, 0), (72, D, 2)]),
-    ("part", H * V, D, [(64, 768, 3), (64, 768, 3, 2), (64, 768, 3, 1, 0), (64, 768, 2), (32, 1536, 4)]),
+    ("project", D, STRIDE, [(72, D, 2), (72, D, 3), (72, D, 2, 2), (72, D, 2, 1, 0)]),
+    ("part", H * V, D, [(64, 768, 2), (64, 768, 3), (64, 768, 2, 2), (64, 768, 2, 1, 0), (32, 1536, 4)]),
     ("gate_up", D, 2 * F, [(88, D, 2), (88, D, 2, 2), (88, D, 2, 1, 0)]),
-    ("part", F, D, [(64, 1408, 3), (64, 1408, 3, 2), (64, 1408, 3, 1, 0), (64, 1408, 2)]),
+    ("part", F, D, [(80, 1152, 2), (64, 1408, 2), (64, 1408, 3), (64, 1408, 2, 2), (64, 1408, 2, 1, 0)]),
 ]
 STEPS = [(16, 4), (32, 4), (32, 8), (64, 4), (64, 8), (128, 8)]
 bf16, NAN = torch.bfloat16, float("nan")

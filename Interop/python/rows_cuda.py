@@ -239,8 +239,9 @@ def time_embedding_forward(table):
         report(name, ROWS * D * (values.element_size() + 2), run)
 
 
-def time_embedding_backward(name, tokens, stretch=1024, piece=64, threads=128, **defines):
-    """stretch: tokens a round that a warp sorts; piece: positions a piece; threads: of a block that adds them up."""
+def time_embedding_backward(name, tokens, stretch=1024, piece=32, threads=128, **defines):
+    """stretch: tokens a round that a warp sorts; piece: positions a piece; threads: of a block that adds them up. The
+    forward sorts (time apart), the backward adds up pieces, then words of several."""
     m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, PIECE=piece, PIECE_THREADS=threads,
                **defines)
     dy, dtable, pieces = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // piece
@@ -260,11 +261,11 @@ def time_embedding_backward(name, tokens, stretch=1024, piece=64, threads=128, *
                               starts, counts, i32(pieces), i32(D), i32(overwrite))}
 
         def run():
-            for step in steps.values():
-                step()
+            steps["pieces"](), steps["words"]()
         label = f"embedding backward, {name}" + ("" if overwrite else ", added")
         results = []
         for _ in range(2):
+            steps["sort"]()
             dtable.fill_(float("nan") if overwrite else 1)
             run()
             results.append(dtable.clone())
@@ -343,22 +344,9 @@ def time_elementwise():
 
 # --- Products with 16 rows or columns -----------------------------------------------------------------------------
 
-def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x", "dyt x, sums"), stages=4, warps=16,
-                         weight_stages=3, side=4):
-    """stages, weight_stages: of the copies; warps: most of a block of the forward; side: warps side by side for dyt x."""
-    m = backend_module("NarrowProducts", OUT="bfloat16", FORWARD_STAGES=stages, WEIGHT_STAGES=weight_stages)
-    sums = backend_module("Elementwise", OUT="float", A="float", B="float")
-
-    def forward(rows, width):
-        x, w, y = new(rows, width), new(16, width), poisoned(rows, 16)
-        across = min(warps, -(-width // 128))
-        blocks = min(-(-rows // 8), MULTIPROCESSORS * (16 // across))
-        run = launcher(m, "narrow_product_forward", (blocks,), 32 * across, y, x, w, i32(rows), i32(width), f32(0.5),
-                       shared=across * (stages * 8 * 128 * 2 + 2 * (8 * 16 + 8) * 4))
-        run()
-        return run, [(y, 0.5 * x.double() @ w.double().T)]
-
-    def into_input(adds):
+def time_narrow_products():
+    m = backend_module("NarrowProducts")
+    for name, adds in (("dy W", False), ("dy W added", True)):
         def prepare(rows, width):
             dy, w = new(rows, 16), new(16, width)
             dx = new(rows, width) if adds else poisoned(rows, width)
@@ -368,41 +356,11 @@ def time_narrow_products(note="", which=("x Wt", "dy W", "dy W added", "dyt x", 
             run = launcher(m, "narrow_product_input", grid, 128, dx, dx if adds else None, dy, w, i32(rows), i32(width))
             run()
             return run, [(dx, expected)]
-        return prepare
 
-    def weight(rows, width):
-        dy, x, columns = new(rows, 16), new(rows, width), 1
-        while columns < side and columns * 128 < width:
-            columns *= 2
-        across, step = -(-width // (128 * columns)), 16 * (16 // columns)
-        grid = (across, min(-(-rows // step), max(1, MULTIPROCESSORS // across)))
-        partial = poisoned(grid[1], 16, width, dtype=torch.float32)
-        run = launcher(m, "narrow_product_weight", grid, 512, partial, dy, x, i32(rows), i32(width), i32(columns),
-                       shared=16 * weight_stages * 2 * (16 * 128 + 16 * 16))
-        run()
-        return run, [(partial.double().sum(0), dy.double().T @ x.double())], partial
-
-    def summed(rows, width):
-        product, pairs, partial = weight(rows, width)
-        lanes, parts = 4, partial.shape[0]
-        while lanes < 128 and lanes * 4 <= parts:
-            lanes *= 2
-        dw = poisoned(16, width, dtype=torch.float32)
-        add = launcher(sums, "sum_rows", (-(-16 * width // (1024 // lanes)),), 1024, dw, partial, i32(parts),
-                       i32(16 * width), i32(lanes))
-
-        def run():
-            product()
-            add()
-        run()
-        return run, [(dw, pairs[0][1])]
-
-    for name, prepare, passes in (("x Wt", forward, 1), ("dy W", into_input(0), 1), ("dy W added", into_input(1), 2),
-                                  ("dyt x", weight, 1), ("dyt x, sums", summed, 1)):
-        label = f"narrow product {name} {note}".strip()
-        if name in which and all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
+        label = f"narrow product {name}"
+        if all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
                 for rows, width in ((1, 8), (37, 72), (1003, 264), (5000, 1160), (9000, 2312), (ROWS, D))]):
-            report(label, 2 * passes * ROWS * D + 2 * ROWS * 16, prepare(ROWS, D)[0])
+            report(label, (4 if adds else 2) * ROWS * D + 2 * ROWS * 16, prepare(ROWS, D)[0])
 
 
 # --- The rest -----------------------------------------------------------------------------------------------------
@@ -469,12 +427,8 @@ if VARIANTS:
         label = " ".join(f"{key}={value}" for key, value in settings.items())
         for channels in (1536, 3072):
             Convolution(**settings).time(f"{channels} {label}", channels)
-    for settings in (dict(stages=3), dict(stages=6), dict(warps=8)):
-        time_narrow_products(str(settings), which=("x Wt",), **settings)
-    for settings in (dict(weight_stages=2), dict(side=2), dict(side=8), dict(side=16)):
-        time_narrow_products(str(settings), which=("dyt x", "dyt x, sums"), **settings)
     for settings in (dict(AHEAD=4, PIECES_BLOCKS=12), dict(AHEAD=4, PIECES_BLOCKS=16), dict(AHEAD=16, PIECES_BLOCKS=5),
-                     dict(threads=512, PIECES_BLOCKS=2), dict(piece=32), dict(piece=128), dict(stretch=512),
+                     dict(threads=512, PIECES_BLOCKS=2), dict(piece=32), dict(piece=128), dict(piece=64),
                      dict(SORT_MATCH=1)):
         time_embedding(str(settings), **settings)
     time_cross_entropy(threads=800)

@@ -202,10 +202,10 @@ extension CUDABackend {
         if isSmallProduct(problem), [a, b].allSatisfy({ $0.deviceAddress % 16 == 0 }) {
             return try smallProduct(c, a, b, problem, alpha: alpha)
         }
-        if [a, b, c].allSatisfy({ $0.deviceAddress % 16 == 0 }),
-            let form = narrowProduct(problem, alpha: alpha, beta: beta)
+        if isNarrowProduct(problem, alpha: alpha, beta: beta),
+            [a, b, c].allSatisfy({ $0.deviceAddress % 16 == 0 })
         {
-            return try narrowProduct(form, c, a, b, problem, alpha: alpha)
+            return try narrowProduct(c, a, b, problem)
         }
         if isRehearsing { return }
         try activate()

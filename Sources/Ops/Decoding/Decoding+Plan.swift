@@ -85,7 +85,8 @@ package struct WideProductPlan {
         }
         guard let best else { return nil }
         let steps = (best.slice + 255) / 256
-        let stages = min(steps, room / stage(best.rows))
+        // More on the way than memory needs makes the first step wait longer.
+        let stages = max(1, min(steps, min(room, 156 << 10) / stage(best.rows)))
         slices = (inputs + best.slice - 1) / best.slice
         blocks = (rows + best.rows - 1) / best.rows * slices
         shared = max(stages * stage(best.rows), sums(best.rows))

@@ -149,7 +149,7 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
 #define PIECES_BLOCKS 8
 #endif
 #ifndef PIECE
-#define PIECE 64
+#define PIECE 32
 #endif
 #ifndef PIECE_THREADS
 #define PIECE_THREADS 128
