@@ -35,13 +35,12 @@ CHAINS = [
     ("batch 4", 4, 8, 5, 1, 32, 4),
     ("batch 8", 8, 8, 4, 1, 32, 4),
 ]
-# Wide products: kernel, columns and rows of weights; rows a block, columns of a slice, stages (first as in
-# Decoding+Plan.swift), steps whose weights come early, whether blocks begin at different columns.
+# Wide products: kernel, columns and rows of weights; rows a block, columns of a slice, stages: first as Decoding+Plan.swift.
 WIDE = [
-    ("project", D, STRIDE, [(72, D, 2), (72, D, 3), (72, D, 2, 2), (72, D, 2, 1, 0)]),
-    ("part", H * V, D, [(64, 768, 2), (64, 768, 3), (64, 768, 2, 2), (64, 768, 2, 1, 0), (32, 1536, 4)]),
-    ("gate_up", D, 2 * F, [(88, D, 2), (88, D, 2, 2), (88, D, 2, 1, 0)]),
-    ("part", F, D, [(80, 1152, 2), (64, 1408, 2), (64, 1408, 3), (64, 1408, 2, 2), (64, 1408, 2, 1, 0)]),
+    ("project", D, STRIDE, [(72, D, 2), (72, D, 3), (40, D, 4)]),
+    ("part", H * V, D, [(64, 768, 2), (64, 768, 3), (32, 1536, 4)]),
+    ("gate_up", D, 2 * F, [(88, D, 2), (88, D, 1), (48, D, 4)]),
+    ("part", F, D, [(80, 1152, 2), (64, 1408, 2), (64, 1408, 3)]),
 ]
 STEPS = [(16, 4), (32, 4), (32, 8), (64, 4), (64, 8), (128, 8)]
 bf16, NAN = torch.bfloat16, float("nan")
@@ -101,13 +100,13 @@ def product(name, batch, warps, ring, blocks, **defines):
                   UNITS=units, **defines)
 
 
-def wide(name, batch, inputs, rows, block_rows, slice, stages, early=1, rotates=1):
+def wide(name, batch, inputs, rows, block_rows, slice, stages):
     tiles, slices = -(-batch // 16), -(-inputs // slice)
     pitch = block_rows + (8 if block_rows % 16 == 0 else 0)
     shared = max(stages * 4096 * (block_rows // 8 + 2 * tiles), 512 * tiles * pitch)
     return Kernel(f"wide_{name}", ["Decoding/chain.cuh", "Decoding/wide.cuh", f"Decoding/wide_{name}.cu"],
                   -(-rows // block_rows) * slices, 256, shared, INPUTS=inputs, SLICE=slice, SLICES=slices,
-                  WEIGHT_ROWS=block_rows, TILES=tiles, STAGES=stages, EARLY=early, ROTATES=rotates)
+                  WEIGHT_ROWS=block_rows, TILES=tiles, STAGES=stages)
 
 
 def step(batch, columns, warps):

@@ -62,6 +62,6 @@ package final class DecodingStep {
 public enum DecodingForm: String, Sendable, CaseIterable {
     /// Those of the operations, about 24 a block.
     case operations
-    /// Five a block, nine for more than eight sequences and eleven for more than 64, where the model's shape allows it.
+    /// Five a block for a few sequences, nine to eleven for more, where the model's shape allows it.
     case fused
 }

@@ -56,8 +56,8 @@ package final class DecodingChain {
     /// Whether a kernel of the chain has been launched: the first one waits for everything before it.
     private var hasStarted = false
 
-    /// Most sequences whose products are streamed: above that rows of x, which every block keeps, leave the weights no room,
-    /// and in bfloat16 wide products are faster.
+    /// Most sequences whose products are streamed. Every block keeps all rows of x, which leaves less and less room for the
+    /// weights; wide products, which bfloat16 has, are faster from five rows on.
     private static func streamedLimit(_ dtype: DType) -> Int { dtype == .bfloat16 ? 4 : 8 }
 
     private enum Products {

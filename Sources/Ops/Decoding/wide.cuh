@@ -1,4 +1,4 @@
-// Products of 9 to 64 rows with weights that are read once: y[b, r] = Σ_i x[b, i] W[r, i], in bfloat16.
+// Products of 5 to 64 rows with weights that are read once: y[b, r] = Σ_i x[b, i] W[r, i], in bfloat16.
 //
 // A block takes WEIGHT_ROWS rows of W and SLICE columns; its eight warps take steps of 32 columns in turn, each for all rows. The
 // sequences are rows of operand A, TILES times 16, eight rows of W are operand B. A thread copies 16 bytes of each of its rows of
@@ -17,13 +17,6 @@ constexpr int PIECES = WEIGHT_ROWS / 8 + 2 * TILES;
 constexpr int STEPS = (SLICE + 32 * WARPS - 1) / (32 * WARPS);
 // Rows of sums are 8 or 24 banks apart.
 constexpr int PITCH = WEIGHT_ROWS % 16 == 8 ? WEIGHT_ROWS : WEIGHT_ROWS + 8;
-
-#ifndef EARLY
-#define EARLY 1
-#endif
-#ifndef ROTATES
-#define ROTATES 1
-#endif
 
 struct WideProduct {
     uint4 *ring;
@@ -49,7 +42,7 @@ struct WideProduct {
     }
 
     // Blocks begin at different columns, so that they do not ask for the same part of x at the same time.
-    DEVICE int place(int step) const { return column + (step + ROTATES * (int)blockIdx.x) % STEPS * 32 * WARPS; }
+    DEVICE int place(int step) const { return column + (step + (int)blockIdx.x) % STEPS * 32 * WARPS; }
 
     DEVICE void fetch_weights(int step) {
         uint4 *to = ring + step % STAGES * PIECES * THREADS;
@@ -65,22 +58,20 @@ struct WideProduct {
             copy_async(to + i * THREADS, x + i * 8 * INPUTS + at, at < end && i * 8 + group < batch);
     }
 
-    // Everything; `sum` has the results afterwards. Weights of EARLY steps are on their way before the kernel before is
-    // waited for.
+    // Everything; `sum` has the results afterwards. The first step's weights are on their way before the kernel before is
+    // waited for; with more of them its x would come behind them all.
     DEVICE void run() {
         Accumulator own[TILES][WEIGHT_ROWS / 8];
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++)
 #pragma unroll
             for (int j = 0; j < WEIGHT_ROWS / 8; j++) clear(own[tile][j]);
-        // What the first step waits for must not be behind all the others' weights.
-#pragma unroll
-        for (int step = 0; step < EARLY; step++) fetch_weights(step);
+        fetch_weights(0);
         let_next_kernel_start();
         wait_for_kernel_before();
 #pragma unroll
         for (int step = 0; step < STAGES; step++) {
-            if (step >= EARLY) fetch_weights(step);
+            if (step > 0) fetch_weights(step);
             fetch_x(step);
             copy_commit();
         }
