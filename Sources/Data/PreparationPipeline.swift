@@ -81,7 +81,7 @@ final class PreparationPipeline: Sendable {
     private let threadCount: Int
     private let skipped: (unit: Int, documents: Int)
     private let threads: Guarded<[WorkerThread]>
-    private let sources: SourceDigests
+    private let checksums = SourceChecksums()
 
     /// A pipeline that begins at a document of a unit. Call `start`, then `next` until all units are over.
     /// - Parameters:
@@ -96,7 +96,6 @@ final class PreparationPipeline: Sendable {
         textBound = max(64 << 20, 8 * threads * chunkBytes)
         self.plan = plan
         self.reader = reader
-        sources = SourceDigests(reader)
         self.encoder = encoder
         self.side = side
         skipped = (unit, documents)
@@ -187,7 +186,8 @@ final class PreparationPipeline: Sendable {
     }
 
     private func read(_ unit: Int) throws {
-        if plan.units[unit].part != nil { try sources.begin(plan.units[unit].path) }
+        let isParquet = plan.units[unit].format == .parquet
+        if isParquet { try checksums.begin(plan.units[unit].path) }
         var chunk = TextChunk()
         var number = 0
         var toSkip = unit == skipped.unit ? skipped.documents : 0
@@ -211,7 +211,7 @@ final class PreparationPipeline: Sendable {
                 plan.units[unit].path, "has fewer documents than were read before",
                 advice: "the file changed: begin again with --restart")
         }
-        if result.source == nil, plan.isLast(unit) { result.source = try sources.take(plan.units[unit].path) }
+        if isParquet, plan.isLast(unit) { result.checksum = try checksums.take(plan.units[unit].path) }
         let ended = (number, result)
         state.change(waking: .one(Waiter.caller)) { $0.ended[unit] = ended }
     }
