@@ -148,6 +148,16 @@ public struct DataPreparation: Sendable {
         try PreparationFiles(folder: folder).remove()
     }
 
+    /// Removes the shards and journals of earlier preparations from a folder, if it is there.
+    /// - Throws: `DataError` when another process is at work there, `FormatError` when they cannot be removed.
+    package func clear(_ folder: String) throws {
+        guard access(folder, F_OK) == 0 else { return }
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
+        try PreparationFiles(folder: folder).remove()
+        PreparationFiles(folder: folder).removeShards()
+    }
+
     /// Where to begin: at the journal's place, or at the beginning of a cleared folder.
     private func begin(
         _ plan: PreparationPlan, _ files: PreparationFiles, _ options: Options

@@ -182,6 +182,18 @@ import Testing
         #expect(report.findings.map(\.line).contains(bytes[..<100].filter { $0 == 10 }.count + 1))
     }
 
+    /// Character by character.
+    static func firstInvalid(_ bytes: [UInt8]) -> Int? {
+        bytes.withUnsafeBytes { bytes in
+            var index = 0
+            while index < bytes.count {
+                guard case .valid(let length) = UTF8Sequence(bytes, at: index) else { return index }
+                index += length
+            }
+            return nil
+        }
+    }
+
     @Test func scanFindsWhatTheTableSays() {
         var random = Random(seed: 33)
         let pieces: [[UInt8]] = [
@@ -192,11 +204,15 @@ import Testing
             [0xff], [0xe2, 0x82], [0xf0, 0x9f, 0x98], [0xc3],
         ]
         for _ in 0..<20_000 {
-            let good = random.index(below: 2) == 0
-            let bytes = (0..<random.index(below: 9)).flatMap { _ in pieces[random.index(below: good ? 4 : pieces.count)]
+            // Wide steps begin with texts of 128 bytes.
+            let (good, long) = (random.index(below: 2) == 0, random.index(below: 3) == 0)
+            let bytes = (0..<random.index(below: long ? 60 : 9)).flatMap { _ in
+                pieces[random.index(below: good || random.index(below: long ? 40 : 1) > 0 ? 4 : pieces.count)]
             }
-            let (fast, slow) = bytes.withUnsafeBytes { (UTF8Scan.firstInvalid($0), UTF8Sequence.firstInvalid($0)) }
-            #expect(fast == slow)
+            for wideSteps in [true, false] {
+                let found = bytes.withUnsafeBytes { UTF8Scan.firstInvalid($0, wideSteps: wideSteps) }
+                #expect(found == Self.firstInvalid(bytes))
+            }
             let newlines = bytes.map { $0 == 0x80 ? 10 : $0 }
             #expect(newlines.withUnsafeBytes { UTF8Scan.newlines($0) } == newlines.count { $0 == 10 })
         }
