@@ -66,6 +66,14 @@ package struct PackedDocuments: Sendable {
         return true
     }
 
+    /// Forgets the documents and keeps their memory.
+    package mutating func clear() {
+        bytes.removeAll(keepingCapacity: true)
+        lengths.removeAll(keepingCapacity: true)
+        textBytes.removeAll(keepingCapacity: true)
+        checksum = 0
+    }
+
     /// Makes room for so many tokens.
     package mutating func reserve(_ tokens: Int) { bytes.reserveCapacity(tokens * width) }
 

@@ -82,6 +82,12 @@ WIDE size_t gdn_json_unescape_wide(uint8_t *text, size_t count) {
         size_t rest = count - from, step = rest < 64 ? rest : 64;
         __m512i bytes = load(text + from, rest);
         uint64_t backslashes = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\\'));
+        if (!(backslashes | open) && rest >= 64) {
+            _mm512_storeu_si512(text + to, bytes);
+            from += 64;
+            to += 64;
+            continue;
+        }
         uint64_t escaped = escaped_bytes(backslashes, &open);
         uint64_t units = escaped & _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('u'));
         if (units) step = (size_t)__builtin_ctzll(units);
