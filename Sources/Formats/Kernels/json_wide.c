@@ -75,38 +75,42 @@ WIDE size_t gdn_json_string_wide(const uint8_t *text, size_t count, int *has_esc
     return count;
 }
 
+// Writes the first `step` of 64 bytes without the backslashes of their escapes; returns how many that are.
+WIDE static inline size_t put(uint8_t *to, __m512i bytes, uint64_t backslashes, uint64_t escaped, size_t step) {
+    uint64_t taken = step ? ~0ull >> (64 - step) : 0;
+    uint64_t kept = taken & ~(backslashes & ~escaped);
+    bytes = _mm512_mask_blend_epi8(_cvtu64_mask64(escaped), bytes, translated(bytes));
+    bytes = _mm512_maskz_compress_epi8(_cvtu64_mask64(kept), bytes);
+    size_t length = (size_t)__builtin_popcountll(kept);
+    // A whole vector only where no byte of it lies behind those that are done with.
+    if (step == 64) {
+        _mm512_storeu_si512(to, bytes);
+    } else if (length > 0) {
+        _mm512_mask_storeu_epi8(to, _cvtu64_mask64(~0ull >> (64 - length)), bytes);
+    }
+    return length;
+}
+
 WIDE size_t gdn_json_unescape_wide(uint8_t *text, size_t count) {
     size_t from = 0, to = 0;
     uint64_t open = 0;
     while (from < count) {
-        size_t rest = count - from, step = rest < 64 ? rest : 64;
+        size_t rest = count - from;
         __m512i bytes = load(text + from, rest);
         uint64_t backslashes = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\\'));
-        if (!(backslashes | open) && rest >= 64) {
-            _mm512_storeu_si512(text + to, bytes);
-            from += 64;
-            to += 64;
-            continue;
-        }
         uint64_t escaped = escaped_bytes(backslashes, &open);
         uint64_t units = escaped & _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('u'));
-        if (units) step = (size_t)__builtin_ctzll(units);
-        uint64_t taken = step ? ~0ull >> (64 - step) : 0;
-        uint64_t kept = taken & ~(backslashes & ~escaped);
-        bytes = _mm512_mask_blend_epi8(_cvtu64_mask64(escaped), bytes, translated(bytes));
-        bytes = _mm512_maskz_compress_epi8(_cvtu64_mask64(kept), bytes);
-        size_t length = (size_t)__builtin_popcountll(kept);
-        // A whole vector only where no byte of it lies behind those that are done with.
-        if (step == 64) {
-            _mm512_storeu_si512(text + to, bytes);
-        } else if (length > 0) {
-            _mm512_mask_storeu_epi8(text + to, _cvtu64_mask64(~0ull >> (64 - length)), bytes);
+        if (__builtin_expect(units == 0, 1)) {
+            // A step that does not depend on what was found lets the next begin before this one ends.
+            size_t step = rest < 64 ? rest : 64;
+            to += put(text + to, bytes, backslashes, escaped, step);
+            from += step;
+            continue;
         }
-        from += step;
-        to += length;
-        if (!units) continue;
+        size_t step = (size_t)__builtin_ctzll(units);
+        to += put(text + to, bytes, backslashes, escaped, step);
         // The backslash before the u is not written; it may even have been in the vector before.
-        from -= 1;
+        from += step - 1;
         open = 0;
         do {
             from += write_escape(text, from, count, &to);
