@@ -157,7 +157,7 @@ final class PreparationPipeline: Sendable {
         return event
     }
 
-    /// Says that a chunk of the head is written and its memory free.
+    /// Says that a chunk of the head is written; its memory is used again, so nobody may look at it any more.
     func done(_ chunk: TokenChunk) {
         state.change(waking: .every(Waiter.worker)) { state in
             state.bytes[state.head, default: 0] -= chunk.textBytes

@@ -82,9 +82,10 @@ final class PreparationRun {
                 try heldOut.append(chunk.heldOut)
                 journal.documents += chunk.documents
                 isBetween = false
-                pipeline.done(chunk)
                 number += 1
                 meter.add(chunk)
+                // From here on the chunk is another's.
+                pipeline.done(chunk)
                 if let progress = options.progress, meter.isDue { progress(meter.progress) }
                 if isJournalDue { try note() }
             case .end(let result):
