@@ -123,7 +123,8 @@ let package = Package(
             name: "GDNTokenizers", dependencies: ["GDNFormats"], path: "Sources/Tokenizers",
             exclude: ["README.md", "ChatTemplate/README.md"]),
         .target(
-            name: "GDNData", dependencies: ["GDNTensor", "GDNTokenizers", "GDNFormats"], path: "Sources/Data",
+            name: "GDNData", dependencies: ["GDNTensor", "GDNTokenizers", "GDNFormats", "GDNFormatsKernels"],
+            path: "Sources/Data",
             exclude: ["README.md"]),
         .target(
             name: "GDNInference", dependencies: ["GDNModels", "GDNTokenizers"], path: "Sources/Inference",

@@ -5,7 +5,8 @@ import GDNTokenizers
 /// How fast text becomes token shards, beside the tokenizer alone on the same documents and the same number of threads.
 ///
 /// What a preparation does beside tokenising (reading, parsing, checksums, writing) should cost little: the two take turns,
-/// so that both see the same machine. The input is read once before, so that neither waits for the disk.
+/// so that both see the same machine. The input is read once before, so that neither waits for the disk; the shards of
+/// the run before are removed before the clock starts.
 package struct PreparationBenchmark {
     /// What was measured.
     package struct Result: Sendable, Codable {
@@ -29,6 +30,10 @@ package struct PreparationBenchmark {
         package var preparedBytesPerSecond: Double { Double(textBytes) / preparation.median }
         /// The preparation's rate as a share of the tokenizer's own.
         package var share: Double { preparedBytesPerSecond / encodedBytesPerSecond }
+        /// The same by processor time, which tells more on a machine that does something else meanwhile.
+        package var processorShare: Double {
+            Double(textBytes) / preparationProcessorSeconds / (Double(encodedBytes) / encodingProcessorSeconds)
+        }
     }
 
     private struct Run {
@@ -89,7 +94,8 @@ package struct PreparationBenchmark {
     ///   - folder: where the preparations write; what an earlier one has left there is replaced
     ///   - threads: tokenising threads of both
     ///   - runs: how often each is measured
-    ///   - heldBytes: text that is held in memory for the tokenizer alone; the first of the input
+    ///   - heldBytes: text that is held in memory for the tokenizer alone; the first of the input. Of less than all, the two
+    ///     rates are not of the same documents.
     /// - Throws: what a preparation throws.
     package static func run(
         _ paths: [String], tokenizer: any Tokenizer, settings: DataPreparation.Settings, into folder: String,
@@ -120,6 +126,7 @@ package struct PreparationBenchmark {
             tokens = count.withLock { $0 }
             if run == 0 { continue }
             encodings.append(encoding)
+            try preparation.clear(folder)
             preparations.append(
                 try Run { textBytes = try preparation.run(paths, into: folder, options: options).report.textBytes })
         }

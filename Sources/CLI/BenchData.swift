@@ -27,7 +27,7 @@ struct BenchData: ParsableCommand {
     var runs = 5
 
     @Option(help: "Megabytes of text that the tokenizer alone is given, the first of the input.")
-    var megabytes = 512
+    var megabytes = 1024
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -59,6 +59,13 @@ struct BenchData: ParsableCommand {
                     "tokenizer alone", result.encodedBytes, result.encoding, result.encodingProcessorSeconds),
                 row("preparation", result.textBytes, result.preparation, result.preparationProcessorSeconds),
             ]))
-        try Terminal.line("preparation at \(Readable.fixed(result.share, 3)) of the tokenizer's own rate")
+        try Terminal.line(
+            "preparation at \(Readable.fixed(result.share, 3)) of the tokenizer's own rate, "
+                + "\(Readable.fixed(result.processorShare, 3)) by processor time")
+        if result.encodedBytes < result.textBytes {
+            try Terminal.line(
+                "the tokenizer alone was given the first \(Readable.number(Double(result.encodedBytes) / 1e6)) MB only: "
+                    + "for the same documents raise --megabytes")
+        }
     }
 }

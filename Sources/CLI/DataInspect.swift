@@ -61,12 +61,7 @@ struct DataInspect: ParsableCommand {
 
     private func compareFiles(_ manifest: DataManifest) throws {
         for shard in manifest.training.shards + (manifest.validation?.shards ?? []) {
-            let sum = try SHA256.digest(contentsOf: "\(path)/\(shard.file)")
-            guard sum == shard.sha256 else {
-                throw FormatError(
-                    file: "\(path)/\(shard.file)", rule: "has SHA-256 \(sum), the manifest says \(shard.sha256)",
-                    advice: "prepare the data again")
-            }
+            try shard.verify(in: path)
         }
     }
 

@@ -8,8 +8,8 @@ import GDNFormats
 
 /// `manifest.json` of prepared data: from what and how the shards beside it were made.
 public struct DataManifest: Sendable, Codable, Equatable {
-    /// Version of this file, 1.
-    public var version = 1
+    /// Version of this file, 2. (Version 1 had SHA-256 sums; it is read, and written as version 2.)
+    public var version = 2
     /// Identity of the tokenizer.
     public var tokenizer: String
     /// All tokens are below this.
@@ -43,8 +43,38 @@ public struct DataManifest: Sendable, Codable, Equatable {
     public struct Shard: Sendable, Codable, Equatable {
         /// Its name in the folder of the manifest.
         public var file: String
-        /// SHA-256 of its bytes.
-        public var sha256: String
+        /// Checksum of its bytes: `crc32c:` and 8 hexadecimal digits; in manifests of version 1 `sha256:` and 64.
+        public var checksum: String
+
+        init(file: String, checksum: String) { (self.file, self.checksum) = (file, checksum) }
+
+        /// Decodes a shard, of a manifest of version 1 too.
+        public init(from decoder: any Decoder) throws {
+            file = try decoder.container(keyedBy: CodingKeys.self).decode(String.self, forKey: .file)
+            checksum = try DataManifest.checksum(decoder)
+        }
+
+        /// Compares the file with its checksum.
+        /// - Parameter folder: the folder of the manifest
+        /// - Throws: `FormatError` when they differ or the file cannot be read.
+        package func verify(in folder: String) throws {
+            let path = "\(folder)/\(file)"
+            let isOld = checksum.hasPrefix("sha256:")
+            let sum = try isOld ? "sha256:" + SHA256.digest(contentsOf: path) : RunChecksum(of: path).text
+            guard sum == checksum else {
+                throw FormatError(
+                    file: path, rule: "has the checksum \(sum), the manifest says \(checksum)",
+                    advice: "prepare the data again")
+            }
+        }
+    }
+
+    /// The checksum of a file of a manifest: version 1 has it under `sha256` and without the name.
+    static func checksum(_ decoder: any Decoder) throws -> String {
+        enum Keys: String, CodingKey { case checksum, sha256 }
+        let values = try decoder.container(keyedBy: Keys.self)
+        if let old = try values.decodeIfPresent(String.self, forKey: .sha256) { return "sha256:" + old }
+        return try values.decode(String.self, forKey: .checksum)
     }
 
     /// The file's name.
@@ -61,10 +91,12 @@ public struct DataManifest: Sendable, Codable, Equatable {
             throw FormatError(
                 file: path, rule: "is no manifest of prepared data (\(error))", advice: "prepare the data again")
         }
-        guard version == 1 else {
+        guard (1...2).contains(version) else {
             throw FormatError(
-                file: path, rule: "has version \(version), this program reads 1", advice: "prepare the data again")
+                file: path, rule: "has version \(version), this program reads 1 and 2", advice: "prepare the data again"
+            )
         }
+        version = 2
     }
 
     init(

@@ -75,7 +75,7 @@ public struct DataPreparation: Sendable {
 
     let tokenizer: any Tokenizer
     let settings: Settings
-    let reader: DocumentReader
+    package var reader: DocumentReader
 
     /// A preparation.
     /// - Throws: `DataError` when a setting is impossible.
@@ -148,14 +148,26 @@ public struct DataPreparation: Sendable {
         try PreparationFiles(folder: folder).remove()
     }
 
+    /// Removes the shards and journals of earlier preparations from a folder, if it is there.
+    /// - Throws: `DataError` when another process is at work there, `FormatError` when they cannot be removed.
+    package func clear(_ folder: String) throws {
+        guard access(folder, F_OK) == 0 else { return }
+        let lock = try FolderLock(folder)
+        defer { withExtendedLifetime(lock) {} }
+        try PreparationFiles(folder: folder).remove()
+        PreparationFiles(folder: folder).removeShards()
+    }
+
     /// Where to begin: at the journal's place, or at the beginning of a cleared folder.
     private func begin(
         _ plan: PreparationPlan, _ files: PreparationFiles, _ options: Options
     ) throws -> PreparationJournal {
-        if !options.restart, let (begun, journal) = try options.restartsOthers ? try? files.load() : files.load() {
+        if !options.restart, let begun = try options.restartsOthers ? try? files.plan() : files.plan() {
             let difference = plan.difference(from: begun)
-            if difference == nil { return journal }
-            if let difference, !options.restartsOthers {
+            if difference == nil {
+                if !options.restartsOthers { return try files.journal() }
+                if let journal = try? files.journal() { return journal }
+            } else if let difference, !options.restartsOthers {
                 throw DataError(
                     files.folder, "holds an unfinished preparation that was begun with \(difference)",
                     advice: "finish that one, use another folder, or begin again with --restart")

@@ -2,35 +2,55 @@ import GDNFormats
 import GDNTensor
 import GDNTokenizers
 
-/// Documents of one unit in their order, between reading and tokenising.
-struct TextChunk: Sendable {
+/// Documents of one unit in their order, between reading and tokenising. One thread at a time has it.
+final class TextChunk: @unchecked Sendable {
     struct Document: Sendable {
         var bytes: Range<Int>
         var isFile: Bool
     }
 
     /// The documents' text, one behind the other.
-    var text: [UInt8] = []
-    var documents: [Document] = []
+    private(set) var text: [UInt8] = []
+    private(set) var documents: [Document] = []
 
     /// Appends a document.
     /// - Parameter expected: bytes that the chunk will have, if it is to have more
-    mutating func append(_ document: DocumentReader.Document, expecting expected: Int) {
+    func append(_ document: DocumentReader.Document, expecting expected: Int) {
         // Growing step by step would copy the text once more and touch new pages each time.
         if documents.isEmpty { text.reserveCapacity(max(expected, document.bytes.count)) }
         documents.append(Document(bytes: text.count..<text.count + document.bytes.count, isFile: document.isFile))
         text += document.bytes
     }
+
+    /// Forgets its documents and keeps its memory.
+    func clear() {
+        text.removeAll(keepingCapacity: true)
+        documents.removeAll(keepingCapacity: true)
+    }
+
+    /// Bytes of memory for text.
+    var capacity: Int { text.capacity }
 }
 
-/// The same documents, divided and tokenised.
-struct TokenChunk: Sendable {
-    var training: PackedDocuments
-    var heldOut: PackedDocuments
+/// The same documents, divided and tokenised. One thread at a time has it.
+final class TokenChunk: @unchecked Sendable {
+    fileprivate(set) var training: PackedDocuments
+    fileprivate(set) var heldOut: PackedDocuments
     /// Documents of the text chunk.
-    var documents: Int
+    fileprivate(set) var documents = 0
     /// Bytes of the text chunk.
-    var textBytes: Int
+    fileprivate(set) var textBytes = 0
+
+    fileprivate init(width: Int) {
+        (training, heldOut) = (PackedDocuments(width: width), PackedDocuments(width: width))
+    }
+
+    /// Begins with the documents of a text chunk; keeps the memory that there is.
+    fileprivate func begin(_ chunk: TextChunk) {
+        training.clear()
+        heldOut.clear()
+        (documents, textBytes) = (chunk.documents.count, chunk.text.count)
+    }
 }
 
 /// Divides documents into training and held-out text and tokenises both. Used by many threads at once.
@@ -52,11 +72,11 @@ struct DocumentEncoder: Sendable {
         case training, heldOut, divided
     }
 
+    /// - Parameter used: a chunk that nobody needs any more, whose memory is used again
     /// - Throws: `DataError` when the tokenizer gives tokens outside its vocabulary.
-    func encode(_ chunk: TextChunk, _ side: Side) throws -> TokenChunk {
-        var result = TokenChunk(
-            training: PackedDocuments(width: width), heldOut: PackedDocuments(width: width),
-            documents: chunk.documents.count, textBytes: chunk.text.count)
+    func encode(_ chunk: TextChunk, _ side: Side, reusing used: TokenChunk?) throws -> TokenChunk {
+        let result = used ?? TokenChunk(width: width)
+        result.begin(chunk)
         // Text of most languages has three bytes a token or more.
         if side == .heldOut {
             result.heldOut.reserve(chunk.text.count / 3)

@@ -7,8 +7,9 @@ extension DocumentReader {
         /// What was found, of the records that were read alone; `files` is 1 for the first unit of a file that is read
         /// from its beginning. Call `resolveLines(of:)` on the sum before showing it.
         package var report: DataReport
-        /// The file with its checksum when it was read whole; else nil (see `source(of:)`).
-        package var source: Source?
+        /// The checksum of the unit's bytes, which join to the file's; nil of Parquet, which is not read in order (see
+        /// `source(of:)`).
+        package var checksum: RunChecksum?
     }
 
     /// Reads the documents of one unit; whether too many records are unusable is for the caller to `check` at the end.
@@ -27,10 +28,10 @@ extension DocumentReader {
         report.files = unit.isFirst && first == 0 ? 1 : 0
         if unit.format == .parquet {
             try toleratingDamage(unit.path, &report) { try parquet(unit, first, &$0, &$1, body) }
-            return UnitResult(report: report, source: nil)
+            return UnitResult(report: report, checksum: nil)
         }
         let start = max(0, (unit.part?.lowerBound ?? 0) - 1)
-        let file = try InputFile(unit.path, from: start, digesting: unit.part == nil)
+        let file = try InputFile(unit.path, from: start, summing: unit.part ?? 0..<Int.max)
         try toleratingDamage(unit.path, &report) { report, line in
             let (format, stream) = try open(unit, file)
             switch format {
@@ -38,10 +39,8 @@ extension DocumentReader {
             default: try lines(stream, unit, first, &report, &line, body)
             }
         }
-        guard unit.part == nil else { return UnitResult(report: report, source: nil) }
-        try file.readToEnd()
-        let source = file.digest().map { Source(path: unit.path, bytes: file.bytesRead, sha256: $0) }
-        return UnitResult(report: report, source: source)
+        if unit.part == nil { try file.readToEnd() }
+        return UnitResult(report: report, checksum: file.checksum)
     }
 
     /// Finds out what a unit holds where its name does not say, and decompresses it.

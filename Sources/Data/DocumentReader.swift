@@ -68,8 +68,20 @@ public struct DocumentReader: Sendable {
         public var path: String
         /// Its size.
         public var bytes: Int
-        /// SHA-256 of its content.
-        public var sha256: String
+        /// Checksum of its content: `crc32c:` and 8 hexadecimal digits; in manifests of version 1 `sha256:` and 64.
+        public var checksum: String
+
+        init(path: String, _ checksum: RunChecksum) {
+            (self.path, bytes, self.checksum) = (path, checksum.bytes, checksum.text)
+        }
+
+        /// Decodes a source, of a manifest of version 1 too.
+        public init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            path = try values.decode(String.self, forKey: .path)
+            bytes = try values.decode(Int.self, forKey: .bytes)
+            checksum = try DataManifest.checksum(decoder)
+        }
     }
 
     /// How to read.
@@ -110,10 +122,16 @@ public struct DocumentReader: Sendable {
     ) throws -> (report: DataReport, sources: [Source]) {
         var report = DataReport()
         var sources: [Source] = []
-        for unit in try units(of: paths, ignored: &report.ignoredFiles) {
+        let units = try units(of: paths, ignored: &report.ignoredFiles)
+        var checksum = RunChecksum()
+        for (index, unit) in units.enumerated() {
             let result = try read(unit, body)
             report.merge(result.report)
-            if unit.isFirst { sources.append(try result.source ?? source(of: unit.path)) }
+            if let part = result.checksum { checksum = checksum.joined(with: part) }
+            guard index + 1 == units.count || units[index + 1].isFirst else { continue }
+            sources.append(
+                try result.checksum == nil ? source(of: unit.path) : Source(path: unit.path, checksum))
+            checksum = RunChecksum()
         }
         try resolveLines(of: &report)
         try check(report, paths)

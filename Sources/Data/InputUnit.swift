@@ -81,9 +81,7 @@ extension DocumentReader {
     /// The size and checksum of a file: a pass over its bytes.
     /// - Throws: `FormatError` when it cannot be read.
     package func source(of path: String) throws -> Source {
-        let file = try InputFile(path, digesting: true)
-        try file.readToEnd()
-        return Source(path: path, bytes: file.bytesRead, sha256: file.digest() ?? "")
+        try Source(path: path, RunChecksum(of: path))
     }
 
     /// Counts the lines of findings in parts of files from the beginning of the file, as people do.
@@ -106,14 +104,5 @@ extension DocumentReader {
             report.findings[index].line += lines
             report.findings[index].offset = nil
         }
-    }
-}
-
-extension InputFile {
-    /// Reads what is left, for its size and checksum.
-    func readToEnd() throws {
-        let buffer = ByteBuffer()
-        try buffer.reserve(1 << 18, file: path)
-        while try read(into: buffer.bytes) > 0 {}
     }
 }

@@ -1,4 +1,5 @@
 import GDNFormats
+import GDNFormatsKernels
 
 /// Tokenised documents as the bytes that a shard stores: made on many threads, written by one.
 package struct PackedDocuments: Sendable {
@@ -25,31 +26,52 @@ package struct PackedDocuments: Sendable {
     /// - Returns: false, and nothing appended, when a token is outside the vocabulary.
     package mutating func append(_ tokens: ArraySlice<Int32>, vocabularySize: Int, textBytes: Int) -> Bool {
         guard !tokens.isEmpty else { return true }
-        // As unsigned numbers negative ones are large: one maximum checks both ends.
-        let largest = tokens.withUnsafeBufferPointer { tokens in
-            tokens.reduce(0 as UInt32) { max($0, UInt32(bitPattern: $1)) }
-        }
-        guard largest < UInt32(clamping: vocabularySize) else { return false }
-        tokens.withUnsafeBufferPointer { tokens in
-            width == 2 ? append(tokens, as: UInt16.self) : append(tokens, as: UInt32.self)
-        }
+        let limit = UInt32(clamping: vocabularySize)
+        let areInside = tokens.withUnsafeBufferPointer { width == 2 ? appendHalves($0, limit) : appendWhole($0, limit) }
+        guard areInside else { return false }
         lengths.append(tokens.count)
         self.textBytes.append(textBytes)
         return true
     }
 
-    /// Appends tokens as numbers of `width` bytes, some hundred at a time.
-    private mutating func append<Number: FixedWidthInteger>(_ tokens: UnsafeBufferPointer<Int32>, as _: Number.Type) {
-        let step = 512
-        withUnsafeTemporaryAllocation(of: Number.self, capacity: step) { numbers in
+    /// Appends tokens of two bytes, some hundred at a time; false, and nothing appended, when one is not below `limit`.
+    private mutating func appendHalves(_ tokens: UnsafeBufferPointer<Int32>, _ limit: UInt32) -> Bool {
+        let (step, before) = (1 << 11, bytes.count)
+        return withUnsafeTemporaryAllocation(of: UInt16.self, capacity: step) { numbers in
             for start in stride(from: 0, to: tokens.count, by: step) {
                 let count = min(step, tokens.count - start)
-                for index in 0..<count {
-                    numbers[index] = Number(truncatingIfNeeded: tokens[start + index]).littleEndian
+                let largest = gdn_narrow(tokens.baseAddress.map { $0 + start }, count, numbers.baseAddress)
+                guard largest < limit else {
+                    bytes.removeLast(bytes.count - before)
+                    return false
                 }
+                #if _endian(big)
+                    for index in 0..<count { numbers[index] = numbers[index].littleEndian }
+                #endif
                 bytes.append(contentsOf: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: numbers[..<count])))
             }
+            return true
         }
+    }
+
+    /// Appends tokens of four bytes; false, and nothing appended, when one is not below `limit`.
+    private mutating func appendWhole(_ tokens: UnsafeBufferPointer<Int32>, _ limit: UInt32) -> Bool {
+        // As unsigned numbers negative ones are large: one maximum checks both ends.
+        guard tokens.reduce(0, { max($0, UInt32(bitPattern: $1)) }) < limit else { return false }
+        #if _endian(big)
+            for token in tokens { withUnsafeBytes(of: token.littleEndian) { bytes.append(contentsOf: $0) } }
+        #else
+            bytes.append(contentsOf: UnsafeRawBufferPointer(tokens))
+        #endif
+        return true
+    }
+
+    /// Forgets the documents and keeps their memory.
+    package mutating func clear() {
+        bytes.removeAll(keepingCapacity: true)
+        lengths.removeAll(keepingCapacity: true)
+        textBytes.removeAll(keepingCapacity: true)
+        checksum = 0
     }
 
     /// Makes room for so many tokens.

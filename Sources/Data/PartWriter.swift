@@ -5,11 +5,11 @@ import GDNTokenizers
 /// Writes the shards of one part of the data; begins a new one when the present one is full.
 ///
 /// Where shards end depends on the documents alone, not on how they come in chunks. What waits for the disk (making a
-/// full shard durable, reading it again for its checksum) is handed to `later`.
+/// full shard durable) is handed to `later`.
 final class PartWriter {
     /// Where a part stands.
     struct Checkpoint: Sendable, Codable, Equatable {
-        /// Totals, and the shards that are full; the last one's checksum follows when it is durable.
+        /// Totals, and the shards that are full.
         var part = DataManifest.Part(documents: 0, tokens: 0, textBytes: 0, shards: [])
         /// The shard being written.
         var open: TokenShardWriter.Checkpoint?
@@ -25,8 +25,6 @@ final class PartWriter {
     private let later: (@escaping Deferred) -> Void
     private var state: Checkpoint
     private var writer: SharedWriter?
-    /// Checksums of shards, by file; written by deferred work.
-    private let sums: Guarded<[String: String]>
 
     /// A writer at its beginning, or at a checkpoint.
     init(
@@ -39,7 +37,6 @@ final class PartWriter {
         self.limit = limit
         self.later = later
         state = checkpoint ?? Checkpoint()
-        sums = Guarded(Dictionary(state.part.shards.map { ($0.file, $0.sha256) }) { first, _ in first })
         if let open = state.open {
             writer = try make(continuing: open)
         }
@@ -81,28 +78,12 @@ final class PartWriter {
     /// Ends the last shard.
     func finish() throws { try close() }
 
-    /// The part as the manifest has it; all deferred work must be done.
-    var part: DataManifest.Part { completed(state).part }
-
     /// Notes where the part stands.
-    /// - Returns: the checkpoint, whose checksums `completed` fills in, and what makes the open shard durable.
+    /// - Returns: the checkpoint, and what makes the open shard durable.
     func checkpoint() throws -> (Checkpoint, durable: Deferred) {
         state.open = try writer?.shard.checkpoint()
         let writer = writer
         return (state, { try writer?.shard.synchronize() })
-    }
-
-    /// Fills in the checksums of all shards that are durable by the time it is called, on any thread.
-    var completed: @Sendable (Checkpoint) -> Checkpoint {
-        { [sums] checkpoint in
-            var result = checkpoint
-            sums.withLock { sums in
-                for index in result.part.shards.indices {
-                    result.part.shards[index].sha256 = sums[result.part.shards[index].file] ?? ""
-                }
-            }
-            return result
-        }
     }
 
     private func make(continuing checkpoint: TokenShardWriter.Checkpoint?) throws -> SharedWriter {
@@ -120,15 +101,10 @@ final class PartWriter {
     private func close() throws {
         guard let writer else { return }
         let file = nextFile
-        try writer.shard.seal()
-        state.part.shards.append(DataManifest.Shard(file: file, sha256: ""))
+        let checksum = try writer.shard.seal()
+        state.part.shards.append(DataManifest.Shard(file: file, checksum: checksum.text))
         self.writer = nil
-        later { [sums, folder] in
-            try writer.shard.commit()
-            let written = try InputFile("\(folder)/\(file)", digesting: true)
-            try written.readToEnd()
-            sums.withLock { $0[file] = written.digest() }
-        }
+        later { try writer.shard.commit() }
     }
 
     /// A shard's writer that deferred work shares: it only synchronizes while the writer may append, and only

@@ -10,8 +10,8 @@ import GDNTokenizers
 
 /// What a preparation is made of: a run goes on with what another began only when all of this is equal.
 struct PreparationPlan: Codable, Equatable {
-    /// Version of both files, 2. (1 had the sources of a file in parts with its first part.)
-    var version = 2
+    /// Version of both files, 3. (2 had SHA-256 sums, 1 the sources of a file in parts with its first part.)
+    var version = 3
     var tokenizer: String
     var vocabularySize: Int
     var settings: DataPreparation.Settings
@@ -77,6 +77,8 @@ struct PreparationJournal: Codable, Equatable {
     var validationReport = DataReport()
     var sources: [DocumentReader.Source] = []
     var validationSources: [DocumentReader.Source] = []
+    /// The checksum of the units that are whole of a file that is not.
+    var file = RunChecksum()
     /// Where the shards stand.
     var training = PartWriter.Checkpoint()
     var validation = PartWriter.Checkpoint()
@@ -88,12 +90,16 @@ struct PreparationFiles: Sendable {
     private var planPath: String { "\(folder)/preparation-plan.json" }
     private var journalPath: String { "\(folder)/preparation-journal.json" }
 
-    /// The plan and journal of an interrupted preparation; nil when there is none.
-    /// - Throws: `FormatError` when the files are damaged.
-    func load() throws -> (PreparationPlan, PreparationJournal)? {
+    /// The plan of an interrupted preparation; nil when there is none, or no journal that goes with it.
+    /// - Throws: `FormatError` when the file is damaged.
+    func plan() throws -> PreparationPlan? {
         guard access(planPath, F_OK) == 0, access(journalPath, F_OK) == 0 else { return nil }
-        return try (read(PreparationPlan.self, planPath), read(PreparationJournal.self, journalPath))
+        return try read(PreparationPlan.self, planPath)
     }
+
+    /// The journal; only when the plan is of this version.
+    /// - Throws: `FormatError` when the file is damaged.
+    func journal() throws -> PreparationJournal { try read(PreparationJournal.self, journalPath) }
 
     /// Writes the plan of a new preparation; there must be no journal.
     func save(_ plan: PreparationPlan) throws { try write(plan, planPath) }

@@ -28,6 +28,10 @@ final class PreparationPipeline: Sendable {
     /// More readers would only hold more buffers: one reads several times as fast as a thread tokenises.
     private static let readerBound = 16
 
+    /// Chunks that wait until the caller is woken for them: each time it takes a processor from a thread that works, with
+    /// what that has in the cache. (It looks for itself ten times a second, and is woken at a unit's end.)
+    private static let wakeChunks = 4
+
     /// Kinds of waiting for the state to change.
     private enum Waiter {
         static let worker = 0
@@ -52,6 +56,8 @@ final class PreparationPipeline: Sendable {
         var readers = 0
         var text: [Place: TextChunk] = [:]
         var tokens: [Place: TokenChunk] = [:]
+        /// Bytes of text that the head's `tokens` stand for.
+        var waiting = 0
         /// Bytes of text of each unit that were read and not yet taken by the caller.
         var bytes: [Int: Int] = [:]
         var allBytes = 0
@@ -81,7 +87,9 @@ final class PreparationPipeline: Sendable {
     private let threadCount: Int
     private let skipped: (unit: Int, documents: Int)
     private let threads: Guarded<[WorkerThread]>
-    private let sources: SourceDigests
+    private let checksums = SourceChecksums()
+    /// Chunks that were tokenised or written, the last one at the end: their memory has pages and may be in the processor's cache still.
+    private let idle = Guarded<(text: [TextChunk], tokens: [TokenChunk])>(([], []))
 
     /// A pipeline that begins at a document of a unit. Call `start`, then `next` until all units are over.
     /// - Parameters:
@@ -96,7 +104,6 @@ final class PreparationPipeline: Sendable {
         textBound = max(64 << 20, 8 * threads * chunkBytes)
         self.plan = plan
         self.reader = reader
-        sources = SourceDigests(reader)
         self.encoder = encoder
         self.side = side
         skipped = (unit, documents)
@@ -133,6 +140,7 @@ final class PreparationPipeline: Sendable {
         let event: Event? = try state.wait(on: Waiter.caller, milliseconds: 100) { state in
             if let failure = state.failure { throw failure }
             if let chunk = state.tokens.removeValue(forKey: Place(unit: state.head, number: number)) {
+                state.waiting -= chunk.textBytes
                 return .chunk(chunk)
             }
             guard let end = state.ended[state.head], end.chunks == number else { return nil }
@@ -143,16 +151,21 @@ final class PreparationPipeline: Sendable {
                 state.ended[state.head] = nil
                 state.bytes[state.head] = nil
                 state.head += 1
+                state.waiting = state.tokens.reduce(0) { $0 + ($1.key.unit == state.head ? $1.value.textBytes : 0) }
             }
         }
         return event
     }
 
-    /// Says that a chunk of the head is written and its memory free.
+    /// Says that a chunk of the head is written; its memory is used again, so nobody may look at it any more.
     func done(_ chunk: TokenChunk) {
         state.change(waking: .every(Waiter.worker)) { state in
             state.bytes[state.head, default: 0] -= chunk.textBytes
             state.allBytes -= chunk.textBytes
+        }
+        guard chunk.textBytes <= 2 * chunkBytes else { return }
+        idle.withLock { idle in
+            if idle.tokens.count < 2 * Self.wakeChunks { idle.tokens.append(chunk) }
         }
     }
 
@@ -187,15 +200,16 @@ final class PreparationPipeline: Sendable {
     }
 
     private func read(_ unit: Int) throws {
-        if plan.units[unit].part != nil { try sources.begin(plan.units[unit].path) }
-        var chunk = TextChunk()
+        let isParquet = plan.units[unit].format == .parquet
+        if isParquet { try checksums.begin(plan.units[unit].path) }
+        var chunk = emptyChunk()
         var number = 0
         var toSkip = unit == skipped.unit ? skipped.documents : 0
         func submit() throws {
             guard !chunk.documents.isEmpty else { return }
             try self.submit(chunk, Place(unit: unit, number: number))
             number += 1
-            chunk = TextChunk()
+            chunk = emptyChunk()
         }
         var result = try reader.read(plan.units[unit]) { document in
             if toSkip > 0 {
@@ -211,7 +225,7 @@ final class PreparationPipeline: Sendable {
                 plan.units[unit].path, "has fewer documents than were read before",
                 advice: "the file changed: begin again with --restart")
         }
-        if result.source == nil, plan.isLast(unit) { result.source = try sources.take(plan.units[unit].path) }
+        if isParquet, plan.isLast(unit) { result.checksum = try checksums.take(plan.units[unit].path) }
         let ended = (number, result)
         state.change(waking: .one(Waiter.caller)) { $0.ended[unit] = ended }
     }
@@ -244,8 +258,27 @@ final class PreparationPipeline: Sendable {
     }
 
     private func tokenise(_ place: Place, _ chunk: TextChunk) throws {
-        let tokens = try encoder.encode(chunk, place.unit < plan.trainingUnits ? side : .heldOut)
-        state.change(waking: .one(Waiter.caller)) { $0.tokens[place] = tokens }
+        let used = idle.withLock { $0.tokens.popLast() }
+        let tokens = try encoder.encode(chunk, place.unit < plan.trainingUnits ? side : .heldOut, reusing: used)
+        recycle(chunk)
+        let isEnough = state.change(waking: .nobody) { state in
+            state.tokens[place] = tokens
+            guard place.unit == state.head else { return false }
+            state.waiting += tokens.textBytes
+            return state.waiting >= Self.wakeChunks * chunkBytes || state.ended[place.unit] != nil
+        }
+        if isEnough { state.change(waking: .one(Waiter.caller)) { _ in } }
+    }
+
+    private func emptyChunk() -> TextChunk { idle.withLock { $0.text.popLast() } ?? TextChunk() }
+
+    /// Keeps a chunk for later, if it is of ordinary size and no more are kept than threads have in use.
+    private func recycle(_ chunk: TextChunk) {
+        guard chunk.capacity <= 2 * chunkBytes else { return }
+        chunk.clear()
+        idle.withLock { idle in
+            if idle.text.count < 2 * threadCount { idle.text.append(chunk) }
+        }
     }
 
     private func fail(_ error: any Error) {

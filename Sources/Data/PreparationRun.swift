@@ -66,8 +66,6 @@ final class PreparationRun {
             if !isBetween, (try? note()) != nil { try? background.finish() }
             throw error
         }
-        journal.training = training.completed(journal.training)
-        journal.validation = heldOut.completed(journal.validation)
         return journal
     }
 
@@ -84,9 +82,10 @@ final class PreparationRun {
                 try heldOut.append(chunk.heldOut)
                 journal.documents += chunk.documents
                 isBetween = false
-                pipeline.done(chunk)
                 number += 1
                 meter.add(chunk)
+                // From here on the chunk is another's.
+                pipeline.done(chunk)
                 if let progress = options.progress, meter.isDue { progress(meter.progress) }
                 if isJournalDue { try note() }
             case .end(let result):
@@ -96,13 +95,19 @@ final class PreparationRun {
     }
 
     private func end(_ result: DocumentReader.UnitResult) throws {
+        if let part = result.checksum { journal.file = journal.file.joined(with: part) }
+        var source: DocumentReader.Source?
+        if plan.isLast(journal.unit) {
+            source = .init(path: plan.units[journal.unit].path, journal.file)
+            journal.file = RunChecksum()
+        }
         if journal.unit < plan.trainingUnits {
             journal.report.merge(result.report)
-            if let source = result.source { journal.sources.append(source) }
+            if let source { journal.sources.append(source) }
             try refuseHopeless(journal.report)
         } else {
             journal.validationReport.merge(result.report)
-            if let source = result.source { journal.validationSources.append(source) }
+            if let source { journal.validationSources.append(source) }
         }
         journal.unit += 1
         journal.documents = 0
@@ -130,15 +135,11 @@ final class PreparationRun {
         journal.training = first.0
         journal.validation = second.0
         let (journal, files) = (journal, files)
-        let (completeFirst, completeSecond) = (training.completed, heldOut.completed)
         background.add {
             try first.durable()
             try second.durable()
-            var entry = journal
-            entry.training = completeFirst(entry.training)
-            entry.validation = completeSecond(entry.validation)
-            try files.save(entry)
-            for shard in entry.training.part.shards + entry.validation.part.shards {
+            try files.save(journal)
+            for shard in journal.training.part.shards + journal.validation.part.shards {
                 TokenShardWriter.discard("\(files.folder)/\(shard.file)")
             }
         }

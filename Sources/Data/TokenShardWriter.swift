@@ -123,7 +123,9 @@ package final class TokenShardWriter {
     }
 
     /// Writes what comes behind the tokens and the header; nothing can be appended any more.
-    package func seal() throws {
+    /// - Returns: the checksum of the whole file.
+    @discardableResult
+    package func seal() throws -> RunChecksum {
         let padding = [UInt8](repeating: 0, count: (8 - tokenCount * width % 8) % 8)
         let end = padding + boundaries.flatMap { withUnsafeBytes(of: $0.littleEndian) { Array($0) } }
         try file.write(end)
@@ -143,6 +145,8 @@ package final class TokenShardWriter {
         header += [UInt8](repeating: 0, count: 12)
         append(CRC32C.checksum(header))
         try file.overwrite(header, at: 0)
+        let body = RunChecksum(bytes: tokenCount * width + end.count, value: sum)
+        return RunChecksum(bytes: header.count, value: CRC32C.checksum(header)).joined(with: body)
     }
 
     /// Makes a sealed shard durable and gives it its name. Its boundaries' file is left for `discard`, because a

@@ -39,22 +39,6 @@ package enum UTF8Sequence: Equatable {
         self = .valid(length)
     }
 
-    /// The first byte that is not part of a character; nil when all bytes are UTF-8.
-    package static func firstInvalid(_ bytes: UnsafeRawBufferPointer) -> Int? {
-        var index = 0
-        while index < bytes.count {
-            if index + 8 <= bytes.count,
-                bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self) & 0x8080_8080_8080_8080 == 0
-            {
-                index += 8
-                continue
-            }
-            guard case .valid(let length) = UTF8Sequence(bytes, at: index) else { return index }
-            index += length
-        }
-        return nil
-    }
-
     /// The bytes with U+FFFD in place of what is no UTF-8, as `String(decoding:as:)` has it, or one for each such byte,
     /// and how many there are.
     package static func repaired(

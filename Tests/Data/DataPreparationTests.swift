@@ -25,7 +25,7 @@ import Testing
         #expect(data.manifest.training.textBytes == training.utf8.count)
         #expect(data.training.tokenCount == training.utf8.count + 1)
         #expect(data.manifest.sources.map(\.path) == [path])
-        #expect(data.manifest.sources[0].sha256 == SHA256.digest(Array(lines.utf8)))
+        #expect(try data.manifest.sources[0].checksum == RunChecksum(of: path).text)
         #expect(data.manifest.tokenizer == (try tokenizer().identity))
     }
 
@@ -64,8 +64,42 @@ import Testing
             )
         }
         for shard in manifest.training.shards {
-            #expect(try SHA256.digest(contentsOf: folder.path("one/\(shard.file)")) == shard.sha256)
+            #expect(try RunChecksum(of: folder.path("one/\(shard.file)")).text == shard.checksum)
+            try shard.verify(in: folder.path("one"))
         }
+    }
+
+    /// Version 1 had SHA-256 sums under another key: it is read, compared, and written again as version 2.
+    @Test func manifestsOfVersion1AreRead() throws {
+        let path = try folder.write("a.txt", String(repeating: "some text\n", count: 50))
+        let out = folder.path("out")
+        let manifest = try DataPreparation(tokenizer: tokenizer()).run([path], into: out)
+        var text = String(decoding: try TemporaryFolder.read("\(out)/manifest.json"), as: UTF8.self)
+        text = text.replacing("\"version\" : 2", with: "\"version\" : 1")
+        text = text.replacing("\"checksum\"", with: "\"sha256\"")
+        var expected = manifest
+        expected.sources[0].checksum = "sha256:" + (try SHA256.digest(contentsOf: path))
+        text = text.replacing(manifest.sources[0].checksum, with: expected.sources[0].checksum.dropFirst(7))
+        let shard = manifest.training.shards[0]
+        let trainingSum = try SHA256.digest(contentsOf: "\(out)/\(shard.file)")
+        expected.training.shards[0].checksum = "sha256:" + trainingSum
+        text = text.replacing(shard.checksum, with: trainingSum)
+        let held = try #require(manifest.validation?.shards[0])
+        let sum = try SHA256.digest(contentsOf: "\(out)/\(held.file)")
+        expected.validation?.shards[0].checksum = "sha256:" + sum
+        text = text.replacing(held.checksum, with: sum)
+        try folder.write("out/manifest.json", text)
+        let old = try DataManifest(folder: out)
+        #expect(old == expected)
+        try old.training.shards[0].verify(in: out)
+        try old.save(in: out)
+        #expect(try DataManifest(folder: out) == expected)
+        try folder.write("out/\(held.file)", "something else")
+        let error = #expect(throws: FormatError.self) { try old.validation?.shards[0].verify(in: out) }
+        #expect(error?.rule.contains("the manifest says sha256:\(sum)") == true)
+        try folder.write("out/manifest.json", text.replacing("\"version\" : 1", with: "\"version\" : 3"))
+        let refused = #expect(throws: FormatError.self) { try DataManifest(folder: out) }
+        #expect(refused?.rule.contains("version 3, this program reads 1 and 2") == true)
     }
 
     @Test func preparedDataIsReusedUntilSomethingChanges() throws {

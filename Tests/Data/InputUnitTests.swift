@@ -74,6 +74,10 @@ import Testing
                 reader.unitBytes = bytes
                 let parts = try readAll(reader, [path])
                 #expect(parts.texts == whole.texts && parts.report == whole.report)
+                let checksum = try reader.units(of: [path]).reduce(RunChecksum()) { sum, unit in
+                    sum.joined(with: try #require(try reader.read(unit) { _ in }.checksum))
+                }
+                #expect(try checksum == RunChecksum(of: path))
                 #expect(text.utf8.count <= 2 * bytes || parts.units == (text.utf8.count + bytes - 1) / bytes)
             }
         }
@@ -113,7 +117,7 @@ import Testing
         let all = try readAll(reader, [folder.root])
         #expect(all.report.documents == 21 + 60 + 60 + 60 + 1)
         let result = try reader.read(units[1]) { _ in }
-        #expect(try result.source == reader.source(of: folder.path("b.jsonl.gz")))
+        #expect(try result.checksum == RunChecksum(of: folder.path("b.jsonl.gz")))
         // Named directly, a file is text whatever its name, but for the compression.
         #expect(try reader.units(of: [folder.path("g.gz")]).first?.compression == .gzip)
         #expect(try readAll(reader, [folder.path("g.gz")]).texts == [all.texts.last])
@@ -133,7 +137,7 @@ import Testing
         #expect(reading.texts.enumerated().allSatisfy { $1.hasPrefix("document \($0) ") })
         #expect(reading.report.damaged == 1 && reading.report.malformed == 0)
         #expect(reading.report.findings.map(\.line) == [reading.texts.count + 1])
-        #expect(try lenient.read(unit) { _ in }.source == lenient.source(of: path))
+        #expect(try lenient.read(unit) { _ in }.checksum == RunChecksum(of: path))
         // Of a text, too, what comes before the break is used.
         let text = try folder.write("t.txt." + name.suffix(3).drop { $0 == "." }, Array(bytes.dropLast(60)))
         let part = try #require(try readAll(lenient, [text]).texts.first)
@@ -178,6 +182,18 @@ import Testing
         #expect(report.findings.map(\.line).contains(bytes[..<100].filter { $0 == 10 }.count + 1))
     }
 
+    /// Character by character.
+    static func firstInvalid(_ bytes: [UInt8]) -> Int? {
+        bytes.withUnsafeBytes { bytes in
+            var index = 0
+            while index < bytes.count {
+                guard case .valid(let length) = UTF8Sequence(bytes, at: index) else { return index }
+                index += length
+            }
+            return nil
+        }
+    }
+
     @Test func scanFindsWhatTheTableSays() {
         var random = Random(seed: 33)
         let pieces: [[UInt8]] = [
@@ -188,11 +204,15 @@ import Testing
             [0xff], [0xe2, 0x82], [0xf0, 0x9f, 0x98], [0xc3],
         ]
         for _ in 0..<20_000 {
-            let good = random.index(below: 2) == 0
-            let bytes = (0..<random.index(below: 9)).flatMap { _ in pieces[random.index(below: good ? 4 : pieces.count)]
+            // Wide steps begin with texts of 128 bytes.
+            let (good, long) = (random.index(below: 2) == 0, random.index(below: 3) == 0)
+            let bytes = (0..<random.index(below: long ? 60 : 9)).flatMap { _ in
+                pieces[random.index(below: good || random.index(below: long ? 40 : 1) > 0 ? 4 : pieces.count)]
             }
-            let (fast, slow) = bytes.withUnsafeBytes { (UTF8Scan.firstInvalid($0), UTF8Sequence.firstInvalid($0)) }
-            #expect(fast == slow)
+            for wideSteps in [true, false] {
+                let found = bytes.withUnsafeBytes { UTF8Scan.firstInvalid($0, wideSteps: wideSteps) }
+                #expect(found == Self.firstInvalid(bytes))
+            }
             let newlines = bytes.map { $0 == 0x80 ? 10 : $0 }
             #expect(newlines.withUnsafeBytes { UTF8Scan.newlines($0) } == newlines.count { $0 == 10 })
         }

@@ -46,9 +46,10 @@ import Testing
         options.chunkBytes = 20_000
         options.restart = restart
         options.shouldStop = stop
-        return try DataPreparation(
-            tokenizer: tokenizer ?? ByteTokenizer(endOfDocument: true), settings: settings ?? self.settings
-        ).run(paths, validation: validation, into: folder.path(name), options: options)
+        var preparation = try DataPreparation(
+            tokenizer: tokenizer ?? ByteTokenizer(endOfDocument: true), settings: settings ?? self.settings)
+        preparation.reader.unitBytes = 100_000
+        return try preparation.run(paths, validation: validation, into: folder.path(name), options: options)
     }
 
     /// Every file of a prepared folder with its bytes; nothing else may be left there.
@@ -69,6 +70,7 @@ import Testing
         let paths = try inputs()
         let one = try prepare(paths, "one", threads: 1)
         #expect(one.training.shards.count > 5 && one.report.malformed > 20 && one.report.cut > 5)
+        #expect(try one.sources.map(\.checksum) == paths.map { try RunChecksum(of: $0).text })
         let expected = try content("one")
         #expect(expected.count == one.training.shards.count + (one.validation?.shards.count ?? 0) + 1)
         for threads in [2, 3, 7, 16] {
@@ -163,6 +165,11 @@ import Testing
         #expect(refusal { _ = try prepare(Array(paths[1...]), "out") }.contains("other sources"))
         #expect(refusal { _ = try prepare(paths, "out", tokenizer: ByteTokenizer()) }.contains("another tokenizer"))
         #expect(refusal { _ = try prepare(paths, "out", validation: [paths[4]]) }.contains("other sources"))
+        let plan = try TemporaryFolder.read(folder.path("out/preparation-plan.json"))
+        let old = String(decoding: plan, as: UTF8.self).replacing("\"version\":3", with: "\"version\":2")
+        try folder.write("out/preparation-plan.json", old)
+        #expect(refusal { _ = try prepare(paths, "out") }.contains("another version of this program"))
+        try folder.write("out/preparation-plan.json", plan)
         try folder.write("in/e.txt", "changed")
         #expect(refusal { _ = try prepare(paths, "out") }.contains("another content of \(paths[4])"))
         let journal = folder.path("out/preparation-journal.json")

@@ -78,7 +78,7 @@ import Testing
             let repaired = bytes.withUnsafeBytes { UTF8Sequence.repaired($0) }
             #expect(repaired.bytes == Array(String(decoding: bytes, as: UTF8.self).utf8), "\(bytes)")
             let isValid = String(validating: bytes, as: UTF8.self) != nil
-            #expect(bytes.withUnsafeBytes { UTF8Sequence.firstInvalid($0) == nil } == isValid, "\(bytes)")
+            #expect(bytes.withUnsafeBytes { UTF8Scan.firstInvalid($0) == nil } == isValid, "\(bytes)")
             #expect((repaired.replacements == 0) == isValid)
         }
     }

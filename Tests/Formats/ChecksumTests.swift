@@ -96,6 +96,11 @@ import Testing
             let pieces = (CRC32C.checksum(Array(bytes[..<cut])), CRC32C.checksum(Array(bytes[cut...])))
             #expect(CRC32C.combined(pieces.0, pieces.1, count: bytes.count - cut) == whole, "cut at \(cut)")
         }
+        let start = RunChecksum(bytes: 9, value: CRC32C.checksum(Array(bytes[..<9])))
+        let end = RunChecksum(bytes: 1991, value: CRC32C.checksum(Array(bytes[9...])))
+        #expect(start.joined(with: end) == RunChecksum(bytes: 2000, value: whole))
+        #expect(RunChecksum().joined(with: start) == start && start.joined(with: RunChecksum()) == start)
+        #expect(RunChecksum(bytes: 1, value: 0xabc).text == "crc32c:00000abc")
         let long = [UInt8](repeating: 9, count: 1 << 20)
         let sum = CRC32C.checksum(long)
         #expect(CRC32C.combined(sum, sum, count: long.count) == CRC32C.checksum(long + long))

@@ -124,10 +124,17 @@ final class PieceStream: ByteStream {
 
     @Test func inputFilesAreReadInOrderAndAnywhere() throws {
         let path = try folder.write("a", Array(0...255))
-        let file = try InputFile(path, digesting: true)
+        let file = try InputFile(path, summing: 0..<Int.max)
         #expect(try drain(file, seed: 1).bytes == Array(0...255))
         #expect(file.bytesRead == 256 && file.size == 256)
-        #expect(try file.digest() == SHA256.digest(contentsOf: path))
+        #expect(file.checksum == RunChecksum(bytes: 256, value: CRC32C.checksum(Array(0...255))))
+        #expect(try RunChecksum(of: path) == file.checksum)
+        for (start, summed) in [(0, 3..<200), (50, 40..<60), (100, 100..<300), (7, 7..<7), (200, 3..<9)] {
+            let part = try InputFile(path, from: start, summing: summed)
+            _ = try drain(part, seed: 2)
+            let seen = (0...255).filter { $0 >= start && summed.contains($0) }.map { UInt8($0) }
+            #expect(part.checksum == RunChecksum(bytes: seen.count, value: CRC32C.checksum(seen)))
+        }
         #expect(try drain(InputFile(path, from: 250), seed: 1).bytes == Array(250...255))
         var bytes = [UInt8](repeating: 0, count: 4)
         try bytes.withUnsafeMutableBytes { try file.read(into: $0, at: 252) }

@@ -105,9 +105,36 @@ import Testing
         return "{" + members.joined(separator: random.index(below: 2) == 0 ? ", " : ",") + "}"
     }
 
-    @Test func answersAreThoseOfTheFullParser() {
+    /// Long strings, so that steps of 64 bytes meet escapes at their ends, rows of backslashes, and the end inside them; with
+    /// and without the processor's wide steps.
+    @Test(arguments: [true, false])
+    func longStringsAreThoseOfTheFullParser(_ wideSteps: Bool) {
+        var random = Random(seed: 13)
+        var reader = JSONFieldReader(field: "text", wideSteps: wideSteps)
+        var texts = 0
+        let alphabet = Array("\\\"u0dDnx \u{1}\u{1f}{".utf8)
+        for _ in 0..<20_000 {
+            let content = (0..<random.index(below: 12)).map { _ in
+                random.index(below: 6) == 0
+                    ? String(repeating: "\\\\", count: random.index(below: 70))
+                    : String(Self.string(&random).dropFirst().dropLast())
+            }.joined()
+            let filler = String(repeating: "x", count: random.index(below: 64))
+            var line = Array("{\"text\": \"\(filler)\(content)\"}".utf8)
+            if random.index(below: 2) == 0 {
+                line[random.index(below: line.count)] = alphabet[random.index(below: alphabet.count)]
+            }
+            guard let answer = fast(line, &reader) else { continue }
+            #expect(answer == full(line, "text"), "\(String(decoding: line, as: UTF8.self))")
+            if case .text = answer { texts += 1 }
+        }
+        #expect(texts > 8_000)
+    }
+
+    @Test(arguments: [true, false])
+    func answersAreThoseOfTheFullParser(_ wideSteps: Bool) {
         var random = Random(seed: 12)
-        var reader = JSONFieldReader(field: "text")
+        var reader = JSONFieldReader(field: "text", wideSteps: wideSteps)
         var (valid, answered, texts) = (0, 0, 0)
         for _ in 0..<60_000 {
             let line = Array(Self.object(&random, 0).utf8)

@@ -82,7 +82,7 @@ import Testing
         let json = try JSONValue(contentsOf: runFolder + "/run.json")
         #expect(json["seed"]?.integer == 3)
         #expect(json["version"]?.string == gatedDeltaNetVersion)
-        #expect(json["data"]?["sources"]?.array?.first?["sha256"]?.string?.count == 64)
+        #expect(json["data"]?["sources"]?.array?.first?["checksum"]?.string?.hasPrefix("crc32c:") == true)
         let records = try metrics()
         let losses = records.compactMap { if case .step(let step) = $0 { step.loss } else { nil } }
         #expect(losses.count == 12)

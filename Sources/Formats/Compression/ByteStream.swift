@@ -31,7 +31,9 @@ package final class InputFile: ByteStream {
     /// Bytes read so far.
     package private(set) var bytesRead = 0
     private let descriptor: Int32
-    private var sum: SHA256?
+    private var sum = CRC32C()
+    private let start: Int
+    private let summed: Range<Int>
 
     /// The name that stands for standard input.
     package static let standardInput = "-"
@@ -40,13 +42,13 @@ package final class InputFile: ByteStream {
     /// - Parameters:
     ///   - path: the file, or `-` for standard input
     ///   - offset: the byte to begin with; 0 where the file is none that can be positioned in
-    ///   - digesting: compute the checksum of the bytes while they are read
+    ///   - summed: the bytes of the file that `checksum` is of
     /// - Throws: `FormatError` when the file is missing or unreadable.
-    package init(_ path: String, from offset: Int = 0, digesting: Bool = false) throws {
+    package init(_ path: String, from offset: Int = 0, summing summed: Range<Int> = 0..<0) throws {
         self.path = path
+        (start, self.summed) = (offset, summed)
         descriptor = path == Self.standardInput ? dup(0) : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw FormatError.system("open", file: path) }
-        sum = digesting ? SHA256() : nil
         guard offset == 0 || lseek(descriptor, off_t(offset), SEEK_SET) == off_t(offset) else {
             // `deinit` closes: it runs when a complete object's initialiser throws.
             throw FormatError.system("seek", file: path)
@@ -59,8 +61,13 @@ package final class InputFile: ByteStream {
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         let count = try Self.retrying(path) { systemRead(descriptor, buffer.baseAddress, buffer.count) }
+        let position = start + bytesRead
         bytesRead += count
-        sum?.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        let part = summed.clamped(to: position..<position + count)
+        if !part.isEmpty {
+            let (first, end) = (part.lowerBound - position, part.upperBound - position)
+            sum.update(UnsafeRawBufferPointer(rebasing: buffer[first..<end]))
+        }
         return count
     }
 
@@ -88,8 +95,10 @@ package final class InputFile: ByteStream {
         return fstat(descriptor, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// SHA-256 of the bytes read in order so far; nil unless asked for at the beginning.
-    package func digest() -> String? { sum?.digest() }
+    /// The checksum of the bytes read in order so far, as far as they were asked for at the beginning.
+    package var checksum: RunChecksum {
+        RunChecksum(bytes: summed.clamped(to: start..<start + bytesRead).count, value: sum.value)
+    }
 
     private static func retrying(_ path: String, _ body: () -> Int) throws -> Int {
         while true {

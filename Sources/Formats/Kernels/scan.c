@@ -1,6 +1,7 @@
 // Text in blocks: where it stops being UTF-8, where a JSON string needs a closer look. Blocks of 32 bytes are reduced to one
 // flag in loops that vectorise at the baseline; only the block that has the flag is looked at byte by byte.
 #include "gdn_formats.h"
+#include "utf8_wide.h"
 
 enum { block = 32 };
 
@@ -23,9 +24,15 @@ static inline size_t character(const uint8_t *p, size_t rest) {
     return second >= low && second <= high && is_continuation(p[2]) && is_continuation(p[3]) ? 4 : 0;
 }
 
-size_t gdn_utf8_prefix(const uint8_t *text, size_t count) {
+size_t gdn_utf8_prefix(const uint8_t *text, size_t count, int use_wide) {
     size_t index = 0;
+    // Wide steps look at three bytes before theirs.
+    int is_wide = use_wide && count >= 128;
     while (index < count) {
+        if (is_wide && index >= 3) {
+            index = gdn_utf8_wide(text, index, count);
+            is_wide = 0;
+        }
         if (index + block <= count) {
             uint8_t high = 0;
             for (int i = 0; i < block; i++) high |= text[index + i];

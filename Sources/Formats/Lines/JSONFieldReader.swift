@@ -27,6 +27,7 @@ package struct JSONFieldReader {
     private static let mostKeys = 64
     private let field: [UInt8]
     private let isFieldPlain: Bool
+    private let wideSteps: Int32
     /// The keys of the objects that are open, the innermost last.
     private var keys: [Range<Int>] = []
     private var count = 0
@@ -34,7 +35,9 @@ package struct JSONFieldReader {
     private var found = Found.nothing
 
     /// A reader of the text under `field`.
-    package init(field: String) {
+    /// - Parameter wideSteps: use the processor's wide steps where it has them
+    package init(field: String, wideSteps: Bool = true) {
+        self.wideSteps = wideSteps ? hasWideSteps : 0
         self.field = Array(field.utf8)
         isFieldPlain = field.utf8.allSatisfy { $0 < 0x80 }
     }
@@ -55,7 +58,7 @@ package struct JSONFieldReader {
         case .string(let range, false):
             return .text(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(line)[range]))
         case .string(let range, true):
-            let decoded = gdn_json_unescape(start + range.lowerBound, range.count)
+            let decoded = gdn_json_unescape(start + range.lowerBound, range.count, wideSteps)
             return .text(UnsafeRawBufferPointer(start: start + range.lowerBound, count: decoded))
         }
     }
@@ -147,7 +150,7 @@ package struct JSONFieldReader {
     private mutating func string(_ bytes: UnsafePointer<UInt8>) -> Bool? {
         var hasEscapes: Int32 = 0
         index += 1
-        index += gdn_json_string(bytes + index, count - index, &hasEscapes)
+        index += gdn_json_string(bytes + index, count - index, &hasEscapes, wideSteps)
         guard index < count else { return nil }
         index += 1
         return hasEscapes != 0
@@ -201,3 +204,5 @@ package struct JSONFieldReader {
         }
     }
 }
+
+private let hasWideSteps = gdn_json_has_wide()

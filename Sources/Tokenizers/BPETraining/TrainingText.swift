@@ -93,7 +93,7 @@ struct TrainingText: Sendable {
     }
 
     private static func withUTF8(_ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void) {
-        guard UTF8Sequence.firstInvalid(bytes) != nil else { return body(bytes) }
+        guard UTF8Scan.firstInvalid(bytes) != nil else { return body(bytes) }
         UTF8Sequence.repaired(bytes).bytes.withUnsafeBytes(body)
     }
 }

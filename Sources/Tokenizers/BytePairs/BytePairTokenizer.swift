@@ -73,7 +73,7 @@ public struct BytePairTokenizer: Tokenizer {
         _ bytes: UnsafeRawBufferPointer, specialTokens: SpecialTokenHandling, into tokens: inout [Int32]
     ) {
         guard !bytes.isEmpty else { return }
-        guard UTF8Sequence.firstInvalid(bytes) == nil else {
+        guard UTF8Scan.firstInvalid(bytes) == nil else {
             let repaired = UTF8Sequence.repaired(bytes).bytes
             return repaired.withUnsafeBytes { encode($0, specialTokens: specialTokens, into: &tokens) }
         }

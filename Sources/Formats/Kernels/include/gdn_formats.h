@@ -17,14 +17,21 @@ uint32_t gdn_crc32c(uint32_t sum, const uint8_t *bytes, size_t count);
 /// Takes three pieces of `third` bytes, a multiple of 8, one behind the other, into a register each.
 void gdn_crc32c_thirds(uint32_t sums[3], const uint8_t *bytes, size_t third);
 
+/// Whether this processor has AVX2, for wide steps through UTF-8.
+int gdn_utf8_has_wide(void);
 /// Length of the longest beginning of `text` that is UTF-8 and ends with a whole character (Unicode standard, table 3-7).
-size_t gdn_utf8_prefix(const uint8_t *text, size_t count);
+/// `use_wide` only where the processor has wide steps.
+size_t gdn_utf8_prefix(const uint8_t *text, size_t count, int use_wide);
+/// Whether this processor has AVX-512 VBMI2, for wide steps through JSON strings.
+int gdn_json_has_wide(void);
 /// Index of the quote that ends a JSON string whose content begins at `text`, all escapes before it being valid; `count` when
 /// there is none. `*has_escapes` is 1 where there is an escape, else left alone.
-size_t gdn_json_string(const uint8_t *text, size_t count, int *has_escapes);
+size_t gdn_json_string(const uint8_t *text, size_t count, int *has_escapes, int use_wide);
 /// Decodes the escapes of a string's content, which `gdn_json_string` has found valid, in place. Half a surrogate pair
 /// becomes U+FFFD. Returns the new length, never larger.
-size_t gdn_json_unescape(uint8_t *text, size_t count);
+size_t gdn_json_unescape(uint8_t *text, size_t count, int use_wide);
+/// Writes the lower halves of tokens. Returns the largest token, negative ones counting as unsigned numbers.
+uint32_t gdn_narrow(const int32_t *tokens, size_t count, uint16_t *output);
 /// Number of newlines.
 size_t gdn_count_newlines(const uint8_t *text, size_t count);
 
