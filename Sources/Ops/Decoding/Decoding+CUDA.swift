@@ -137,7 +137,8 @@ package final class DecodingChain {
         func float(_ variable: Variable) throws -> Tensor { try cuda.convert(variable.value, to: .float32) }
         let projections = try weights.projections.map { try $0?.operand(cuda, dtype) }
         var packed: Tensor?
-        if case .streamed = products {} else {
+        if case .streamed = products {
+        } else {
             let rows = try cuda.zeros([stride, width], dtype)
             for (matrix, column) in zip(projections, columns) {
                 if let matrix { try cuda.copy(matrix, into: rows.slice(column..<column + matrix.shape[0])) }
@@ -198,7 +199,10 @@ package final class DecodingChain {
             try normalise(wide.normed, block.norm, eps: options.eps)
             try launch(
                 wideProjectSource, "wide_project", wide.project,
-                [.tensor(mixed), .tensor(wide.normed), .optional(block.packed), .int(stride), .int(batch), .int(stride)])
+                [
+                    .tensor(mixed), .tensor(wide.normed), .optional(block.packed), .int(stride), .int(batch),
+                    .int(stride),
+                ])
             try convolve()
         case .library(let library):
             guard let packed = block.packed else { break }
@@ -292,7 +296,8 @@ package final class DecodingChain {
         try launchRows(
             "normalise", warps: 8 * batch,
             [
-                .tensor(result), .tensor(stream), .optional(pending?.parts), .int(pending?.slices ?? 0), .tensor(weight),
+                .tensor(result), .tensor(stream), .optional(pending?.parts), .int(pending?.slices ?? 0),
+                .tensor(weight),
                 .float(eps), .int(width),
             ])
         pending = nil

@@ -82,7 +82,8 @@ enum DecodingCases {
         let weights = projections.reduce(0) { $0 + $1.shape.count } + D * (options.valueWidth + 3 * F)
         return OperationCase(
             operation: "decoding", name: name, inputs: inputs,
-            outputs: ["stream"] + windows.map(\.name) + ["memory"], budget: .float32Reassociated, hasMatrixProducts: true,
+            outputs: ["stream"] + windows.map(\.name) + ["memory"], budget: .float32Reassociated,
+            hasMatrixProducts: true,
             flops: Double(batch * (2 * weights + 7 * memory.shape.count / batch)),
             bytes: Double(4 * weights + 8 * memory.shape.count), reference: DecodingReference(options: options)
         ) { tape, values in

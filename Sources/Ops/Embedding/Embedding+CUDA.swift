@@ -100,7 +100,8 @@ private struct EmbeddingCUDA {
             "embedding_backward_words",
             grid: ((width + 32 * channels - 1) / (32 * channels), min(16, pieces)), threads: 512,
             [
-                .tensor(buffer), .tensor(partial), .tensor(going), .tensor(sorted.starts), .tensor(sorted.counts), .int(pieces),
+                .tensor(buffer), .tensor(partial), .tensor(going), .tensor(sorted.starts), .tensor(sorted.counts),
+                .int(pieces),
                 .int(width), .int(overwrite ? 1 : 0),
             ])
     }
