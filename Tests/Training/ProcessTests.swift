@@ -115,6 +115,18 @@ import Testing
         #expect(kills >= 3)
     }
 
+    /// Killed between its last checkpoint and the link to it: going on with a run that is over mends the link.
+    @Test func aKillBetweenACheckpointAndItsLinkIsMadeGood() throws {
+        #expect(try status(train(["--run.name", "a"])) == 0)
+        let expected = result("a")
+        let latest = folder.path("runs/a/latest")
+        try FileManager.default.removeItem(atPath: latest)
+        try FileManager.default.createSymbolicLink(atPath: latest, withDestinationPath: "step-00000057")
+        #expect(result("a") != expected && !result("a").contains(nil))
+        #expect(try status(train(["--run.name", "a", "--resume", "auto"])) == 0)
+        #expect(result("a") == expected)
+    }
+
     @Test func theExitStatusSaysWhatHappened() throws {
         #expect(try status(train(["--training.stepps", "1"])) == 2)
         #expect(try status(train(["--model.num_v_heads", "3"])) == 2)

@@ -81,6 +81,8 @@ package final class RunFolder {
             start = .checkpoint(checkpoints.path(step: step))
             notes = warnings + ["resuming from \(checkpoints.path(step: step))"]
             for later in try checkpoints.steps() where later > step { try checkpoints.setAside(step: later) }
+            // A run killed before it made the link has the checkpoint, and may have nothing left to do.
+            try checkpoints.link("latest", step: step)
         case .path(let wanted):
             try CheckpointStore.verify(wanted)
             let state = try TrainingCheckpoint.state(wanted)
@@ -94,6 +96,7 @@ package final class RunFolder {
             start = .checkpoint(wanted)
             let later = own.filter { $0 > state.step }
             for step in later { try checkpoints.setAside(step: step) }
+            if isOwn { try checkpoints.link("latest", step: state.step) }
             notes =
                 ["resuming from \(wanted)"]
                 + (later.isEmpty ? [] : ["later checkpoints are set aside under the names abandoned-step-…"])
