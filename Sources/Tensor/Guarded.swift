@@ -3,8 +3,10 @@
 /// A pthread mutex, because the thread sanitizer understands it: with the standard library's `Mutex` on Linux it
 /// reports races where there are none.
 package final class Guarded<Value>: @unchecked Sendable {
-    private var value: Value
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    /// The last field: a value of no size has the address of what follows, which the thread sanitizer took for a race with
+    /// reading the mutex.
+    private var value: Value
 
     /// Guards `value`.
     package init(_ value: Value) {
