@@ -87,8 +87,7 @@ def report(name, byte_count, run):
 
 # --- Short convolution --------------------------------------------------------------------------------------------
 
-CONVOLUTION = dict(ELEMENT_BFLOAT16=1, VECTOR=4, FORWARD_VECTOR=4, FORWARD_ACROSS=1, TAPS=4, ACTIVATION=1, BIAS=0,
-                   FORWARD_BLOCKS=8, BACKWARD_BLOCKS=5)
+CONVOLUTION = dict(ELEMENT_BFLOAT16=1, VECTOR=4, TAPS=4, ACTIVATION=1, BIAS=0, FORWARD_BLOCKS=8, BACKWARD_BLOCKS=5)
 
 
 def convolution_reference(x, w, bounds, state, dy):
@@ -112,18 +111,16 @@ class Convolution:
         defines = {**CONVOLUTION, **defines}
         self.module, self.tile = module("ShortConvolution", **defines), tile
         self.limit = {"forward": forward_limit, "backward": backward_limit}
-        self.vectors = {"forward": defines["FORWARD_VECTOR"], "backward": defines["VECTOR"]}
+        self.vector = defines["VECTOR"]
         self.blocks = {"forward": defines["FORWARD_BLOCKS"], "backward": defines["BACKWARD_BLOCKS"]}
-        self.across = {"forward": defines["FORWARD_ACROSS"], "backward": 1}
 
     def grid(self, direction, tokens, channels):
         """Tokens a tile and the grid, as ShortConvolution+CUDA.swift chooses them: whole waves of blocks."""
-        across = self.across[direction]
-        columns, down = -(-channels // (32 * across * self.vectors[direction])), 4 // across
-        warps = down * max(1, MULTIPROCESSORS * self.blocks[direction] // columns)
+        columns = -(-channels // (32 * self.vector))
+        warps = 4 * max(1, MULTIPROCESSORS * self.blocks[direction] // columns)
         waves = -(-tokens // (self.limit[direction] * warps))
         tile = self.tile or max(16, (-(-tokens // (waves * warps)) + 3) // 4 * 4)
-        return tile, (columns, -(-tokens // (down * tile)))
+        return tile, (columns, -(-tokens // (4 * tile)))
 
     def launch(self, direction, outputs, x, w, state, bounds, sequences, length):
         tile, grid = self.grid(direction, *x.shape)
@@ -420,16 +417,15 @@ time_embedding()
 time_elementwise()
 time_narrow_products()
 if VARIANTS:
-    for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4), dict(FORWARD_ACROSS=2),
-                     dict(FORWARD_ACROSS=4), dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
-                     dict(FORWARD_VECTOR=8, FORWARD_BLOCKS=5), dict(forward_limit=160), dict(forward_limit=32),
+    for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4),
+                     dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
+                     dict(forward_limit=160), dict(forward_limit=32),
                      dict(tile=64)):
         label = " ".join(f"{key}={value}" for key, value in settings.items())
         for channels in (1536, 3072):
             Convolution(**settings).time(f"{channels} {label}", channels)
     for settings in (dict(AHEAD=4, PIECES_BLOCKS=12), dict(AHEAD=4, PIECES_BLOCKS=16), dict(AHEAD=16, PIECES_BLOCKS=5),
-                     dict(threads=512, PIECES_BLOCKS=2), dict(piece=32), dict(piece=128), dict(piece=64),
-                     dict(SORT_MATCH=1)):
+                     dict(threads=512, PIECES_BLOCKS=2), dict(piece=64), dict(piece=128)):
         time_embedding(str(settings), **settings)
     time_cross_entropy(threads=800)
     time_cross_entropy(threads=512)

@@ -148,14 +148,8 @@ extension CUDABackend {
 
     /// Sums over the rows of a float32 matrix [rows, columns], in a fixed order: [columns].
     package func sumRows(_ matrix: Tensor) throws -> Tensor {
-        let result = try empty([matrix.shape[-1]])
-        try sumRows(matrix, into: result)
-        return result
-    }
-
-    /// As above, into a float32 tensor of as many elements as the matrix has columns.
-    func sumRows(_ matrix: Tensor, into result: Tensor) throws {
         let (rows, columns) = (matrix.shape.rows, matrix.shape[-1])
+        let result = try empty([columns])
         let kernel = try kernel(elementwiseSource, "sum_rows", [("OUT", "float"), ("A", "float"), ("B", "float")])
         var lanes = 4
         while lanes < 128, lanes * 4 <= rows { lanes *= 2 }
@@ -163,6 +157,7 @@ extension CUDABackend {
         try launch(
             kernel, blocks: (columns + across - 1) / across, threads: 1024,
             [.tensor(result), .tensor(matrix), .int(rows), .int(columns), .int(lanes)])
+        return result
     }
 
     /// Copies `count` columns of a matrix into another of the same dtype and number of rows.

@@ -121,13 +121,6 @@ inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32
     const char *slots = emu_exchange("shfl.down", &value, sizeof value);
     return own + delta >= (unsigned)width ? value : emu_of_lane<T>(slots, lane + delta);
 }
-inline unsigned __match_any_sync(unsigned mask, int value) {
-    emu_full(mask);
-    const char *slots = emu_exchange("match.any", &value, sizeof value);
-    unsigned result = 0;
-    for (unsigned lane = 0; lane < 32; lane++) result |= (emu_of_lane<int>(slots, lane) == value) << lane;
-    return result;
-}
 inline unsigned __ballot_sync(unsigned mask, int predicate) {
     emu_full(mask);
     const char *slots = emu_exchange("ballot", &predicate, sizeof predicate);

@@ -24,9 +24,6 @@ KERNEL(embedding_forward)(element *y, const int *tokens, const TABLE *table, int
     }
 }
 
-#ifndef SORT_MATCH
-#define SORT_MATCH 0
-#endif
 constexpr int BLOCK_WORDS = 256, SORT_WARPS = 32;
 
 // A block owns BLOCK_WORDS words and looks for them in all tokens, in rounds of `stretch` (at most 1024) tokens a warp. Its own
@@ -72,16 +69,12 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
             u32 entry = own ? list[i] : 0;
             int word = entry >> 10;
             // Lanes with the same word as this one.
-#if SORT_MATCH
-            u32 same = __match_any_sync(FULL_MASK, own ? word : ~lane);
-#else
             u32 same = __ballot_sync(FULL_MASK, own);
 #pragma unroll
             for (int bit = 1; bit < BLOCK_WORDS; bit *= 2) {
                 u32 set = __ballot_sync(FULL_MASK, word & bit);
                 same &= word & bit ? set : ~set;
             }
-#endif
             int rank = __popc(same & earlier), next = own ? found[warp][word] : 0;
             __syncwarp();
             if (own) list[i] = entry | (u32)(next + rank) << 18;

@@ -3,19 +3,13 @@
 // Activation; BIAS: whether there is one; FORWARD_BLOCKS and BACKWARD_BLOCKS: blocks a multiprocessor that registers are left
 // for; FORWARD_STAGES and BACKWARD_STAGES: batches of tokens in shared memory.
 //
-// A thread owns a few channels (forward FORWARD_VECTOR, backward VECTOR) of `tile` tokens; a warp lies across channels, the
-// WARPS of a block follow one another in time (in the forward FORWARD_ACROSS of them lie side by side). Inputs come through shared memory by asynchronous copies, some batches of
-// tokens ahead: registers hold weights and a window only, and enough bytes are under way to keep the memory busy. A thread
-// copies what it reads itself, so nothing waits for another thread.
+// A thread owns VECTOR channels of `tile` tokens; a warp lies across channels, the WARPS of a block follow one another in
+// time. Inputs come through shared memory by asynchronous copies, some batches of tokens ahead: registers hold weights and a
+// window only, and enough bytes are under way to keep the memory busy. A thread copies what it reads itself, so nothing
+// waits for another thread.
 constexpr int HISTORY = TAPS - 1;
 constexpr int WARPS = 4;
 constexpr int THREADS_A_BLOCK = 32 * WARPS;
-#ifndef FORWARD_VECTOR
-#define FORWARD_VECTOR VECTOR
-#endif
-#ifndef FORWARD_ACROSS
-#define FORWARD_ACROSS 1
-#endif
 #ifndef FORWARD_STAGES
 #define FORWARD_STAGES 3
 #endif
@@ -87,20 +81,20 @@ struct Taps {
 #endif
 };
 
-// The weights of a block's COLUMNS vectors of channels go through shared memory: a thread's own lie so far from its neighbour's
+// The weights of a block's 32 vectors of channels go through shared memory: a thread's own lie so far from its neighbour's
 // that direct loads would take a cache line each. They are copied with the first batch of inputs (`stage`), and read when
 // that is there, after a barrier.
-template <int N, int COLUMNS>
+template <int N>
 struct StagedTaps {
-    static constexpr int OWN = N * TAPS, PITCH = OWN % 4 == 0 ? OWN + 4 : OWN | 1, FLOATS = COLUMNS * PITCH;
+    static constexpr int OWN = N * TAPS, PITCH = OWN % 4 == 0 ? OWN + 4 : OWN | 1, FLOATS = 32 * PITCH;
 
     static DEVICE void stage(float *staged, const float *weight, int channels) {
-        int first = blockIdx.x * COLUMNS * N, count = min(COLUMNS * N, channels - first) * TAPS;
+        int first = blockIdx.x * 32 * N, count = min(32 * N, channels - first) * TAPS;
         for (int i = threadIdx.x; i < count; i += THREADS_A_BLOCK)
             copy_async_small<4>(staged + i / OWN * PITCH + i % OWN, weight + (i64)first * TAPS + i, true);
     }
-    static DEVICE void read(Taps<N> &taps, const float *staged, int column) {
-        const float *own = staged + column * PITCH;
+    static DEVICE void read(Taps<N> &taps, const float *staged) {
+        const float *own = staged + lane_id() * PITCH;
 #pragma unroll
         for (int i = 0; i < OWN; i += OWN % 4 == 0 ? 4 : 1) {
             Floats<OWN % 4 == 0 ? 4 : 1> part;
@@ -157,20 +151,18 @@ DEVICE void store_activated(element *to, const Floats<N> *window, int newest, co
     store_vector(to, out);
 }
 
-// Grid of both directions: (⌈C / 32 N⌉, ⌈tokens / (WARPS tile)⌉), N = FORWARD_VECTOR or VECTOR; FORWARD_ACROSS times fewer along
-// channels and more along tokens.
+// Grid of both directions: (⌈C / 32 VECTOR⌉, ⌈tokens / (WARPS tile)⌉).
 BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
 (element *y, const element *x, const float *weight, const float *bias, const float *state, const int *boundaries,
  int sequences, int length, int channels, int tokens, int tile) {
-    constexpr int N = FORWARD_VECTOR, COLUMNS = 32 * FORWARD_ACROSS;
+    constexpr int N = VECTOR;
     typedef Ring<N, 1, FORWARD_STAGES> Inputs;
-    typedef StagedTaps<N, COLUMNS> Weights;
+    typedef StagedTaps<N> Weights;
     constexpr int STAGES = Inputs::STAGES;
     __shared__ __align__(16) char memory[Inputs::BYTES];
     __shared__ __align__(16) float staged[Weights::FLOATS];
     Inputs ring(memory);
-    int column = threadIdx.x % COLUMNS, channel = (blockIdx.x * COLUMNS + column) * N;
-    int t = (blockIdx.y * (WARPS / FORWARD_ACROSS) + threadIdx.x / COLUMNS) * tile;
+    int channel = (blockIdx.x * 32 + lane_id()) * N, t = (blockIdx.y * WARPS + threadIdx.x / 32) * tile;
     int end = channel < channels ? min(t + tile, tokens) : 0;
     Sequence sequence;
     int stop, batches;
@@ -204,7 +196,7 @@ BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
     __syncthreads();
     if (t >= end) return;
     Taps<N> taps;
-    Weights::read(taps, staged, column);
+    Weights::read(taps, staged);
 #if BIAS
     load_vector(taps.bias, bias + channel);
 #endif
@@ -318,7 +310,7 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
  int tile) {
     constexpr int N = VECTOR, SUMS = TAPS + BIAS, SUM_BYTES = SUMS * THREADS_A_BLOCK * N * 4;
     typedef Ring<N, 2, BACKWARD_STAGES> Inputs;
-    typedef StagedTaps<N, 32> Weights;
+    typedef StagedTaps<N> Weights;
     constexpr int STAGES = Inputs::STAGES;
     __shared__ __align__(16) char memory[2 * Inputs::BYTES > SUM_BYTES ? 2 * Inputs::BYTES : SUM_BYTES];
     __shared__ __align__(16) float staged[Weights::FLOATS];
@@ -329,7 +321,7 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
     Weights::stage(staged, weight, channels);
     copy_wait_all();
     __syncthreads();
-    Weights::read(taps, staged, lane_id());
+    Weights::read(taps, staged);
 #if BIAS
     if (channel < channels) load_vector(taps.bias, bias + channel);
 #endif
