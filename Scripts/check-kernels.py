@@ -34,7 +34,6 @@ def jobs(quick):
             yield "Elementwise", ["../CUDABackend/Elementwise.swift"], [f"-DOUT={out}", f"-DA={out}", f"-DB={other}"], None
         for rows in (1, 4):
             yield "SmallProducts", ["../CUDABackend/SmallProducts.swift"], [f"-DOUT={out}", f"-DROWS={rows}"], None
-    yield "NarrowProducts", ["../CUDABackend/NarrowProducts.swift"], [], None
     for bf16 in (1, 0):
         element = [f"-DELEMENT_BFLOAT16={bf16}"]
         per = 8 if bf16 else 4

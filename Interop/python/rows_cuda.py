@@ -105,14 +105,19 @@ def convolution_reference(x, w, bounds, state, dy):
 
 
 class Convolution:
-    """Launches for one setting of the macros; a block covers 32 vectors of channels and 4 tiles of tokens."""
+    """Launches for one setting of the macros; a block covers 32 vectors of channels and 4 tiles of tokens. With a pitch x
+    and dx lie among other columns."""
 
-    def __init__(self, tile=None, forward_limit=48, backward_limit=160, **defines):
+    def __init__(self, tile=None, forward_limit=48, backward_limit=160, pitch=None, **defines):
+        self.pitch = pitch
         defines = {**CONVOLUTION, **defines}
         self.module, self.tile = module("ShortConvolution", **defines), tile
         self.limit = {"forward": forward_limit, "backward": backward_limit}
         self.vector = defines["VECTOR"]
         self.blocks = {"forward": defines["FORWARD_BLOCKS"], "backward": defines["BACKWARD_BLOCKS"]}
+
+    def among(self, tokens, channels):
+        return new(tokens, self.pitch or channels)[:, :channels]
 
     def grid(self, direction, tokens, channels):
         """Tokens a tile and the grid, as ShortConvolution+CUDA.swift chooses them: whole waves of blocks."""
@@ -126,17 +131,18 @@ class Convolution:
         tile, grid = self.grid(direction, *x.shape)
         return launcher(
             self.module, f"short_convolution_{direction}_bfloat16", grid, 128, *outputs, x, w, None, state, bounds,
-            i32(sequences), i32(length), i32(x.shape[1]), i32(x.shape[0]), i32(tile))
+            i32(sequences), i32(length), i32(x.shape[1]), i32(x.stride(0)), i32(x.shape[0]), i32(tile))
 
     def agrees(self, name, channels):
         ok = True
         for bounds, packed, with_state in (([0, 513, 1026], False, False), ([0, 512, 1024], False, True),
                                            ([0, 2, 2, 256, 258, 300, 301, 704, 771], True, True)):
             tokens, sequences = bounds[-1], len(bounds) - 1
-            x, dy, w = new(tokens, channels), new(tokens, channels), 0.5 * new(channels, 4, dtype=torch.float32)
+            x, dy, w = self.among(tokens, channels), new(tokens, channels), 0.5 * new(channels, 4, dtype=torch.float32)
             state = new(sequences, channels, 3, dtype=torch.float32) if with_state else None
             table = torch.tensor(bounds, device="cuda", dtype=torch.int32) if packed else None
-            y, dx = poisoned(*x.shape), poisoned(*x.shape)
+            y, dx = poisoned(*x.shape), self.among(tokens, channels)
+            dx.fill_(float("nan"))
             partial = poisoned(self.grid("backward", *x.shape)[1][1], 4, channels, dtype=torch.float32)
             dstate = torch.zeros_like(state) if with_state else None
             common = (x, w, state, table, sequences, bounds[1])
@@ -150,12 +156,12 @@ class Convolution:
     def time(self, name, channels, sequences=16):
         if not self.agrees(name, channels):
             return
-        x, dy, y = new(ROWS, channels), new(ROWS, channels), new(ROWS, channels)
+        x, dx, dy, y = (make(ROWS, channels) for make in (self.among, self.among, new, new))
         w = new(channels, 4, dtype=torch.float32)
         partial = torch.empty(self.grid("backward", ROWS, channels)[1][1], 4, channels, device="cuda")
         common, size = (x, w, None, None, sequences, ROWS // sequences), 2 * x.numel()
         report(f"{name} forward", 2 * size, self.launch("forward", (y,), *common))
-        report(f"{name} backward", 3 * size, self.launch("backward", (y, partial, None, dy), *common))
+        report(f"{name} backward", 3 * size, self.launch("backward", (dx, partial, None, dy), *common))
 
 
 # --- Norms --------------------------------------------------------------------------------------------------------
@@ -181,32 +187,37 @@ def time_rms_norm():
         report("add + RMSNorm backward", 4 * size, run)
 
 
-def time_gated_norm(V=512, heads=6):
+def time_gated_norm(V=512, heads=6, pitch=None):
+    """With a pitch the gate of a token's heads lies among other columns, its gradient too."""
     defines, threads, per_block = rows_defines(V)
     m = module("GatedRMSNorm", SIGMOID=0, GATE_FIRST=0, **defines)
     n = ROWS * heads
-    dx, dgate, dy, x, gate = (new(n, V) for _ in range(5))
+    dx, dy, x = (new(n, V) for _ in range(3))
+    joined = [new(ROWS, pitch or heads * V)[:, :heads * V] for _ in range(2)]
+    dgate, gate = (each.unflatten(1, (heads, V)) for each in joined)
+    among, label = (i32(heads), i32(joined[0].stride(0))), "gated RMSNorm" + (" among others" if pitch else "")
     w, inverse = new(V, dtype=torch.float32), torch.rand(n, device="cuda") + 0.5
     partial, size = poisoned(528, V, dtype=torch.float32), 2 * n * V
     run = launcher(m, "gated_rms_norm_backward_bfloat16", (528,), threads, dx, dgate, partial, dy, x, gate, inverse, w,
-                   i64(n), shared=4 * V * per_block)
+                   i64(n), *among, shared=4 * V * per_block)
     dx.fill_(float("nan")), dgate.fill_(float("nan"))
     run()
     pairs, sums = [], 0
     for block in range(0, n, n // 8):
-        part = slice(block, block + n // 8)
-        r, z, d = inverse[part].double()[:, None], gate[part].double(), dy[part].double()
+        part, tokens = slice(block, block + n // 8), slice(block // heads, (block + n // 8) // heads)
+        r, z, d = inverse[part].double()[:, None], gate[tokens].reshape(-1, V).double(), dy[part].double()
         s, normed = torch.sigmoid(z), x[part].double() * inverse[part].double()[:, None]
         b = d * w.double() * z * s
         pairs += [(dx[part], r * (b - normed * (b * normed).mean(-1, keepdim=True))),
-                  (dgate[part], s * (1 + z * (1 - s)) * d * normed * w.double())]
+                  (dgate[tokens].reshape(-1, V), s * (1 + z * (1 - s)) * d * normed * w.double())]
         sums = sums + (d * normed * z * s).sum(0)
-    good = agrees("gated RMSNorm backward", pairs + [(partial.double().sum(0), sums)], 5e-3)
+    good = agrees(f"{label} backward", pairs + [(partial.double().sum(0), sums)], 5e-3)
     del pairs
-    report("gated RMSNorm forward", 3 * size, launcher(
-        m, "gated_rms_norm_forward_bfloat16", (n // per_block,), threads, dx, inverse, x, gate, w, f32(1e-6), i64(n)))
+    report(f"{label} forward", 3 * size, launcher(
+        m, "gated_rms_norm_forward_bfloat16", (n // per_block,), threads, dx, inverse, x, gate, w, f32(1e-6), i64(n),
+        *among))
     if good:
-        report("gated RMSNorm backward", 5 * size, run)
+        report(f"{label} backward", 5 * size, run)
 
 
 def time_l2_norm(K=256, heads=6):
@@ -339,35 +350,30 @@ def time_elementwise():
             report(f"sum_rows {rows} x {columns}", 4 * rows * columns, run)
 
 
-# --- Products with 16 rows or columns -----------------------------------------------------------------------------
-
-def time_narrow_products():
-    m = backend_module("NarrowProducts")
-    for name, adds in (("dy W", False), ("dy W added", True)):
-        def prepare(rows, width):
-            dy, w = new(rows, 16), new(16, width)
-            dx = new(rows, width) if adds else poisoned(rows, width)
-            expected = dy.double() @ w.double() + (dx.double() if adds else 0)
-            across = -(-width // 256)
-            grid = (across, min(-(-rows // 16), max(1, MULTIPROCESSORS * 6 // across)))
-            run = launcher(m, "narrow_product_input", grid, 128, dx, dx if adds else None, dy, w, i32(rows), i32(width))
-            run()
-            return run, [(dx, expected)]
-
-        label = f"narrow product {name}"
-        if all([agrees(f"{label} {rows} x {width}", prepare(rows, width)[1], 5e-3)
-                for rows, width in ((1, 8), (37, 72), (1003, 264), (5000, 1160), (9000, 2312), (ROWS, D))]):
-            report(label, (4 if adds else 2) * ROWS * D + 2 * ROWS * 16, prepare(ROWS, D)[0])
-
-
 # --- The rest -----------------------------------------------------------------------------------------------------
 
-def time_swiglu():
+def time_swiglu(pitch=None):
+    """With a pitch gate and up lie beside each other, their gradients too."""
     m, size = module("SwiGLU", ELEMENT_BFLOAT16=1), 2 * ROWS * F
-    a, b, c, d, e = (new(ROWS, F) for _ in range(5))
-    report("SwiGLU forward", 3 * size, launcher(m, "swiglu_forward_bfloat16", (132 * 32,), 256, a, b, c, i64(ROWS * F)))
-    report("SwiGLU backward", 5 * size, launcher(
-        m, "swiglu_backward_bfloat16", (132 * 32,), 256, a, b, c, d, e, i64(ROWS * F)))
+    y, dy = poisoned(ROWS, F), new(ROWS, F)
+    values, slopes = (new(ROWS, pitch or 2 * F) for _ in range(2))
+    (gate, up), (dgate, dup) = (
+        (rows[:, :F], rows[:, F:2 * F]) if pitch else (rows.view(2, ROWS, F)) for rows in (values, slopes))
+    slopes.fill_(float("nan"))
+    extents, label = (i64(ROWS * F), i32(F), i32(gate.stride(0)), i32(up.stride(0))), "SwiGLU" + (" side by side" if pitch else "")
+    forward = launcher(m, "swiglu_forward_bfloat16", (132 * 32,), 256, y, gate, up, *extents)
+    backward = launcher(m, "swiglu_backward_bfloat16", (132 * 32,), 256, dgate, dup, dy, gate, up, *extents)
+    forward(), backward()
+    pairs = []
+    for block in range(0, ROWS, ROWS // 8):
+        part = slice(block, block + ROWS // 8)
+        g, u, d = gate[part].double(), up[part].double(), dy[part].double()
+        s = torch.sigmoid(g)
+        pairs += [(y[part], g * s * u), (dgate[part], d * u * s * (1 + g * (1 - s))), (dup[part], d * g * s)]
+    if agrees(label, pairs, 5e-3):
+        del pairs
+        report(f"{label} forward", 3 * size, forward)
+        report(f"{label} backward", 5 * size, backward)
 
 
 def time_cross_entropy(words=32000, rows=4096, threads=1024):
@@ -405,17 +411,18 @@ def time_adamw(n=1 << 27, chunk=16384):
 
 rate = measure_copy()
 print(f"copy {rate:.2f} TB/s")
-for channels in (1536, 3072):
-    Convolution().time(f"short convolution {channels}", channels)
+PROJECTIONS = 9280  # elements from one token's projections to the next's in the 1.3 B model
+for pitch, note in ((None, ""), (PROJECTIONS, " among others")):
+    for channels in (1536, 3072):
+        Convolution(pitch=pitch).time(f"short convolution {channels}{note}", channels)
+    time_gated_norm(pitch=pitch)
+    time_swiglu(pitch=pitch and 2 * F)
 time_rms_norm()
-time_gated_norm()
 time_l2_norm()
-time_swiglu()
 time_cross_entropy()
 time_adamw()
 time_embedding()
 time_elementwise()
-time_narrow_products()
 if VARIANTS:
     for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4),
                      dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),

@@ -47,12 +47,19 @@ public final class Parameter: Variable {
     private var buffer: Tensor?
     private var halves: Tensor?
     private var halvesAreCurrent = false
+    /// Where copy and gradient lie beside others', and the place among these.
+    package private(set) var stack: (memory: ParameterStack, index: Int)?
 
     /// A parameter with its name and first value.
     public init(_ name: String, _ value: Tensor, decays: Bool) {
         self.name = name
         self.decays = decays
         super.init(value, requiresGradient: true)
+    }
+
+    func join(_ memory: ParameterStack, at index: Int) {
+        assert(stack == nil && halves == nil && buffer == nil)
+        stack = (memory, index)
     }
 
     /// Replaces the value (a loaded weight). Shape must stay.
@@ -65,7 +72,8 @@ public final class Parameter: Variable {
     /// The value rounded to bfloat16, kept beside it: converted when the value has changed since.
     package func bfloat16Copy(on cuda: CUDABackend) throws -> Tensor {
         if value.dtype == .bfloat16 { return value }
-        let copy = try halves ?? cuda.empty(shape, .bfloat16)
+        let copy = try halves ?? stack.map { $0.memory.rows(try $0.memory.halves(on: cuda), $0.index) }
+            ?? cuda.empty(shape, .bfloat16)
         halves = copy
         if !halvesAreCurrent { try cuda.convert(value, into: copy) }
         halvesAreCurrent = true
@@ -87,9 +95,14 @@ public final class Parameter: Variable {
     ///
     /// `write` receives the float32 buffer and whether it must overwrite (first contribution) or add.
     package func accumulate(on backend: Backend, _ write: (_ buffer: Tensor, _ overwrite: Bool) throws -> Void) throws {
-        let target = try buffer ?? backend.zeros(shape)
+        let target = try buffer ?? newBuffer(on: backend)
         buffer = target
         try write(target, !hasGradient)
         hasGradient = true
+    }
+
+    private func newBuffer(on backend: Backend) throws -> Tensor {
+        guard let stack, case .cuda(let cuda) = backend else { return try backend.zeros(shape) }
+        return stack.memory.rows(try stack.memory.gradients(on: cuda), stack.index)
     }
 }

@@ -99,6 +99,14 @@ private let elementwiseSource = KernelSource(
             }
         }
 
+        // Zeros in `count` columns of a matrix from column `at` on.
+        extern "C" __global__ void clear_columns(OUT *out, int count, int at, int width, index_t elements) {
+            EACH(i, 0, elements) {
+                index_t r = elements >> 32 ? i / count : (index_t)((unsigned)i / (unsigned)count);
+                out[r * width + at + (i - r * count)] = 0;
+            }
+        }
+
         // out[c] = Σ_r a[r][c]. A block of 1024 threads: 1024 / lanes columns; lane y adds rows y, y + lanes, …, in order, and
         // the lanes' sums are added as a tree. `lanes` is a power of two.
         extern "C" __global__ void __launch_bounds__(1024) sum_rows(OUT *out, const A *a, int rows, int columns, int lanes) {
@@ -174,6 +182,19 @@ extension CUDABackend {
             [
                 .tensor(target), .tensor(matrix), .int(count), .int(from), .int(at), .int(matrix.shape[-1]),
                 .int(target.shape[-1]), .long(rows * count),
+            ])
+    }
+
+    /// Zeros in some columns of a matrix.
+    package func clearColumns(_ matrix: Tensor, _ columns: Range<Int>) throws {
+        let name = try cName(matrix)
+        let kernel = try kernel(elementwiseSource, "clear_columns", [("OUT", name), ("A", name), ("B", name)])
+        let count = matrix.shape.rows * columns.count
+        try launch(
+            kernel, blocks: min((count + 255) / 256, 132 * 16), threads: 256,
+            [
+                .columns(matrix, start: 0, width: columns.count), .int(columns.count), .int(columns.lowerBound),
+                .int(matrix.shape[-1]), .long(count),
             ])
     }
 

@@ -29,6 +29,8 @@ package enum KernelArgument {
     case tensor(Tensor)
     /// Address of the first element, or null.
     case optional(Tensor?)
+    /// Address of column `start` of the first row; `width` columns of every row are used.
+    case columns(Tensor, start: Int, width: Int)
     /// `int`
     case int(Int)
     /// `long long`
@@ -41,6 +43,7 @@ package enum KernelArgument {
         switch self {
         case .tensor(let tensor): tensor.byteCount
         case .optional(let tensor): tensor?.byteCount ?? 0
+        case .columns(let tensor, _, let width): tensor.shape.rows * width * tensor.dtype.byteCount
         case .int, .long, .float: 0
         }
     }
@@ -49,6 +52,7 @@ package enum KernelArgument {
         switch self {
         case .tensor(let tensor): tensor.deviceAddress
         case .optional(let tensor): tensor?.deviceAddress ?? 0
+        case .columns(let tensor, let start, _): tensor.deviceAddress + UInt64(start * tensor.dtype.byteCount)
         case .int(let value): UInt64(UInt32(bitPattern: Int32(truncatingIfNeeded: value)))
         case .long(let value): UInt64(bitPattern: Int64(value))
         case .float(let value): UInt64(value.bitPattern)

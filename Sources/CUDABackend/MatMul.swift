@@ -202,11 +202,6 @@ extension CUDABackend {
         if isSmallProduct(problem), [a, b].allSatisfy({ $0.deviceAddress % 16 == 0 }) {
             return try smallProduct(c, a, b, problem, alpha: alpha)
         }
-        if isNarrowProduct(problem, alpha: alpha, beta: beta),
-            [a, b, c].allSatisfy({ $0.deviceAddress % 16 == 0 })
-        {
-            return try narrowProduct(c, a, b, problem)
-        }
         if isRehearsing { return }
         try activate()
         let (sizeA, sizeB, sizeC) = (m * k * a.dtype.byteCount, n * k * b.dtype.byteCount, m * n * c.dtype.byteCount)

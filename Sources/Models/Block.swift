@@ -21,6 +21,7 @@ final class Block {
         mlpNorm = try store.norm("\(prefix).mlp_norm.weight", width)
         gate = try store.matrix("\(prefix).mlp.gate_proj.weight", mlpWidth, width)
         up = try store.matrix("\(prefix).mlp.up_proj.weight", mlpWidth, width)
+        ParameterStack([gate, up])
         down = try store.matrix("\(prefix).mlp.down_proj.weight", width, mlpWidth, residual: true)
     }
 
@@ -39,7 +40,7 @@ final class Block {
         }
         let mixed = try mixer.forward(tape, normed, sequences: sequences, state: &state)
         let (middle, mlpInput) = try tape.addRMSNorm(mixed, x, weight: mlpNorm, eps: eps)
-        let hidden = try tape.linear(mlpInput, [gate, up])
+        let hidden = try tape.projections(mlpInput, [gate, up])
         return (middle, try tape.linear(tape.swiGLU(hidden[0], hidden[1]), down))
     }
 

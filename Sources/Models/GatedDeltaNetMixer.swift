@@ -45,6 +45,7 @@ final class GatedDeltaNetMixer {
         }
         beta = configuration.useBeta ? try store.matrix("\(prefix).b_proj.weight", valueHeads, width) : nil
         gate = configuration.useGate ? try store.matrix("\(prefix).g_proj.weight", valueWidth, width) : nil
+        ParameterStack([query, key, value] + [gate, decay, beta].compactMap { $0 })
         convolutions =
             configuration.useShortConvolution
             ? try [("q", keyWidth), ("k", keyWidth), ("v", valueWidth)].map { name, channels in
@@ -61,7 +62,7 @@ final class GatedDeltaNetMixer {
         let (heads, valueHeads) = (configuration.heads, configuration.resolvedValueHeads)
         let (keyDim, valueDim) = (configuration.headDim, configuration.valueDim)
         let optional = [gate, decay, beta].compactMap { $0 }
-        let projected = try tape.linear(x, [query, key, value] + optional)
+        let projected = try tape.projections(x, [query, key, value] + optional)
         var rest = projected.dropFirst(3)
         let gateInput = gate == nil ? nil : rest.popFirst()
         let decayInput = decay == nil ? nil : rest.popFirst()
@@ -90,12 +91,12 @@ final class GatedDeltaNetMixer {
         return try tape.linear(tape.reshape(normed, [batch, time, configuration.valueWidth]), output)
     }
 
-    private func convolve(_ tape: Tape, _ inputs: [Variable], sequences: Tensor?, state: inout State?) throws
+    private func convolve(_ tape: Tape, _ inputs: [Columns], sequences: Tensor?, state: inout State?) throws
         -> [Variable]
     {
         let activations: [Activation] = [keyActivation, keyActivation, .silu]
         guard configuration.useShortConvolution else {
-            return try zip(inputs, activations).map { try tape.activation($0, $1) }
+            return try zip(inputs, activations).map { try tape.activation(tape.variable($0), $1) }
         }
         return try inputs.indices.map { index in
             let result = try tape.shortConvolution(
@@ -129,8 +130,14 @@ final class GatedDeltaNetMixer {
     }
 
     /// log α and β [B, T, HV]; nil where the switch is off.
-    private func gates(_ tape: Tape, _ decayInput: Variable?, _ betaInput: Variable?) throws -> (Variable?, Variable?) {
-        guard let input = decayInput ?? betaInput else { return (nil, nil) }
+    private func gates(_ tape: Tape, _ decayColumns: Columns?, _ betaColumns: Columns?) throws -> (Variable?, Variable?) {
+        guard var input = decayColumns ?? betaColumns else { return (nil, nil) }
+        var (decayInput, betaInput) = (decayColumns, betaColumns)
+        if decayInput == nil || betaInput == nil {
+            // Read twice, once for a result that nobody wants.
+            input = Columns(try tape.variable(input))
+            (decayInput, betaInput) = (decayInput.map { _ in input }, betaInput.map { _ in input })
+        }
         let unused = logRate == nil ? Variable(try tape.backend.zeros([configuration.resolvedValueHeads])) : nil
         guard let logRate = logRate ?? unused, let timeStepBias = timeStepBias ?? unused else { return (nil, nil) }
         let gates = try tape.gates(
@@ -139,15 +146,14 @@ final class GatedDeltaNetMixer {
         return (decayInput == nil ? nil : gates.logDecay, betaInput == nil ? nil : gates.beta)
     }
 
-    private func normaliseOutput(_ tape: Tape, _ o: Variable, _ gateInput: Variable?) throws -> Variable {
+    private func normaliseOutput(_ tape: Tape, _ o: Variable, _ gateInput: Columns?) throws -> Variable {
         let eps = Float(configuration.normEps)
         switch (outputNorm, gateInput) {
         case (let norm?, let gateInput?):
             return try tape.gatedRMSNorm(
-                o, gate: tape.reshape(gateInput, o.shape), weight: norm, eps: eps, activation: .silu,
-                order: .normThenGate)
+                o, gate: gateInput, weight: norm, eps: eps, activation: .silu, order: .normThenGate)
         case (let norm?, nil): return try tape.rmsNorm(o, weight: norm, eps: eps)
-        case (nil, let gateInput?): return try tape.swiGLU(tape.reshape(gateInput, o.shape), o)
+        case (nil, let gateInput?): return try tape.swiGLU(tape.reshape(tape.variable(gateInput), o.shape), o)
         case (nil, nil): return o
         }
     }

@@ -124,5 +124,12 @@ func vectorLength(_ tensors: [Tensor], rows width: Int) -> Int {
     return vectorLength(first.dtype, fits: width)
 }
 
+/// As above, for results that may lie beside others: rows, first columns and pitches all have to fit.
+func vectorLength(_ columns: [Columns]) -> Int {
+    guard let first = columns.first else { return 1 }
+    let vector = vectorLength(columns.map(\.rows.value), rows: first.width)
+    return columns.allSatisfy { $0.start % vector == 0 && $0.pitch % vector == 0 } ? vector : 1
+}
+
 /// Blocks of 256 threads for a loop over `count` items of any grid size.
 func loopBlocks(_ count: Int) -> Int { max(1, min((count + 255) / 256, 132 * 32)) }

@@ -73,52 +73,10 @@ import GDNCUDABackend
         }
     }
 
-    /// With a GPU: products with 16 rows or columns at ragged sizes. Operands are such that float32 sums are exact.
-    @Test func narrowProductsAreExact() throws {
-        guard let cuda = try? CUDABackend() else { return }
-        for (rows, width) in [(5, 8), (37, 72), (100, 264), (1003, 520)] {
-            let (x, weight, dy) = (
-                eighths(rows * width, seed: 4), eighths(16 * width, seed: 5), eighths(rows * 16, seed: 6)
-            )
-            func upload(_ values: [Float], _ shape: Shape) throws -> Tensor {
-                try cuda.convert(cuda.upload(Tensor(host: values, shape)), to: .bfloat16)
-            }
-            let (inputs, weights) = (try upload(x, [rows, width]), try upload(weight, [16, width]))
-            let upstream = try upload(dy, [rows, 16])
-
-            let y = try cuda.empty([rows, 16])
-            try cuda.matmul(y, inputs, weights, transposeB: true, m: rows, n: 16, k: width, alpha: 2)
-            let forward = product(rows, 16, width) { r, o, d in 2 * x[r * width + d] * weight[o * width + d] }
-            #expect(try cuda.download(y).floatArray() == forward)
-
-            let dWeight = try cuda.empty([16, width])
-            try cuda.matmul(dWeight, upstream, transposeA: true, inputs, m: 16, n: width, k: rows)
-            let ofWeight = product(16, width, rows) { o, d, r in dy[r * 16 + o] * x[r * width + d] }
-            #expect(try cuda.download(dWeight).floatArray() == ofWeight)
-
-            // Rounded to bfloat16, without and with what is there.
-            let ofInput = product(rows, width, 16) { r, d, o in dy[r * 16 + o] * weight[o * width + d] }
-            for beta in [Float(0), 1] {
-                let dx = try upload(x, [rows, width])
-                try cuda.matmul(dx, upstream, weights, m: rows, n: width, k: 16, beta: beta)
-                let expected = zip(ofInput, x).map { $0 + beta * $1 }
-                let rounded = try cuda.convert(cuda.upload(Tensor(host: expected, [rows, width])), to: .bfloat16)
-                #expect(try cuda.download(dx).floatArray() == cuda.download(rounded).floatArray())
-            }
-        }
-    }
-
     /// Multiples of 1/8 from −1 to 1.
     private func eighths(_ count: Int, seed: UInt64) -> [Float] {
         var random = Random(seed: seed)
         return (0..<count).map { _ in Float(random.index(below: 17) - 8) / 8 }
-    }
-
-    /// Σ_k term(row, column, k), row by row.
-    private func product(_ rows: Int, _ columns: Int, _ count: Int, _ term: (Int, Int, Int) -> Float) -> [Float] {
-        (0..<rows * columns).map { i in
-            Float((0..<count).reduce(0.0) { $0 + Double(term(i / columns, i % columns, $1)) })
-        }
     }
 
     @Test func doctorHasALineForEachPart() {

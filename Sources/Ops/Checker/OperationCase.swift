@@ -108,3 +108,12 @@ package struct OperationCase: Sendable {
     /// `operation/name`, as `gdn check --op` takes it.
     package var identifier: String { "\(operation)/\(name)" }
 }
+
+extension Tape {
+    /// Variables as a common product leaves its results: beside each other, after columns that nobody reads. (On a CPU
+    /// results stay apart.)
+    func amongOthers(_ variables: [Variable]) throws -> [Columns] {
+        let other = try backend.zeros(Shape(variables[0].shape.dims.dropLast() + [5]), variables[0].value.dtype)
+        return Array(try sideBySide([Variable(other)] + variables).dropFirst())
+    }
+}

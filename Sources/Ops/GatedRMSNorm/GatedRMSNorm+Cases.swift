@@ -1,3 +1,4 @@
+import GDNAutograd
 import GDNTensor
 
 /// Test cases of `gated_rms_norm`.
@@ -10,6 +11,8 @@ enum GatedRMSNormCases {
                 make("ragged", activation, order, shape: [257, 100]),
                 make("heads_3", activation, order, shape: [3, 65, 3, 48]),
                 make("groups", activation, order, shape: [65, 96], groups: 3),
+                make("side_by_side", activation, order, shape: [3, 65, 3, 48], amongOthers: true),
+                make("side_by_side_groups", activation, order, shape: [65, 96], groups: 3, amongOthers: true),
             ]
         } + [1, 63, 64, 65, 100].map { make("ragged_\($0)", .silu, .normThenGate, shape: [$0, 257]) } + [
             make("training", .silu, .normThenGate, shape: [1, 4096, 4, 128])
@@ -21,7 +24,7 @@ enum GatedRMSNormCases {
 
     private static func make(
         _ name: String, _ activation: GateActivation, _ order: GatedNormOrder, shape: Shape, groups: Int = 1,
-        tiny: Bool = false
+        amongOthers: Bool = false, tiny: Bool = false
     ) -> OperationCase {
         OperationCase(
             operation: "gated_rms_norm",
@@ -35,9 +38,13 @@ enum GatedRMSNormCases {
             bytes: Double(12 * shape.count),
             reference: GatedRMSNormReference(activation: activation, order: order, groups: groups)
         ) { tape, inputs in
-            [
+            // Where x has heads, a row of the projection is those of a token.
+            let joined = Shape(shape.dims.dropLast(2) + [shape.dims.suffix(2).reduce(1, *)])
+            let gate = try amongOthers
+                ? tape.amongOthers([tape.reshape(inputs[1], shape.rank > 2 ? joined : shape)])[0] : Columns(inputs[1])
+            return [
                 try tape.gatedRMSNorm(
-                    inputs[0], gate: inputs[1], weight: inputs[2], eps: 1e-6, activation: activation, order: order,
+                    inputs[0], gate: gate, weight: inputs[2], eps: 1e-6, activation: activation, order: order,
                     groups: groups)
             ]
         }

@@ -35,14 +35,26 @@ extension Tape {
         _ x: Variable, gate: Variable, weight: Variable, eps: Float, activation: GateActivation = .silu,
         order: GatedNormOrder = .normThenGate, groups: Int = 1
     ) throws -> Variable {
-        try gate.value.require("gated_rms_norm", "gate", shape: x.shape)
+        try gatedRMSNorm(
+            x, gate: Columns(gate), weight: weight, eps: eps, activation: activation, order: order, groups: groups)
+    }
+
+    /// The same with a gate that may lie beside other results, and whose last dimension may be the last two of x.
+    public func gatedRMSNorm(
+        _ x: Variable, gate: Columns, weight: Variable, eps: Float, activation: GateActivation = .silu,
+        order: GatedNormOrder = .normThenGate, groups: Int = 1
+    ) throws -> Variable {
+        let joined = Shape(x.shape.dims.dropLast(2) + [x.shape.dims.suffix(2).reduce(1, *)])
+        guard gate.shape == x.shape || gate.shape == joined else {
+            throw ShapeError("gated_rms_norm", "gate has shape \(gate.shape), expected \(x.shape)")
+        }
         try weight.value.require("gated_rms_norm", "weight", shape: [x.shape[-1]])
         guard groups > 0, x.shape[-1] % groups == 0 else {
             throw ShapeError("gated_rms_norm", "\(groups) groups do not divide rows of \(x.shape[-1])")
         }
         switch backend {
         case .cpu(let cpu):
-            return inFloat32(cpu, [x, gate, weight]) { inputs in
+            return inFloat32(cpu, [x, reshape(try variable(gate), x.shape), weight]) { inputs in
                 let form = GatedRMSNormCPU(
                     cpu: cpu, eps: eps, sigmoid: activation == .sigmoid ? 1 : 0,
                     gateFirst: order == .gateThenNorm ? 1 : 0, groups: groups)

@@ -1,14 +1,20 @@
 // RMS normalisation with an output gate. WIDTH is the width of one norm group; blockIdx.y is the group, and row r of it
-// lies at (r · groups + group) · WIDTH. GATE_FIRST: rms(x a) w, else rms(x) w a, where a = act(gate); SIGMOID: act = σ.
+// lies at (r · groups + group) · WIDTH. A row of the gate (and of its gradient) is `heads` of x and may lie among others,
+// `gate_pitch` elements from the next. GATE_FIRST: rms(x a) w, else rms(x) w a, where a = act(gate); SIGMOID: act = σ.
 DEVICE float gate_value(float z) { return SIGMOID ? sigmoid(z) : silu(z); }
+DEVICE i64 gate_at(i64 row, int heads, int gate_pitch) {
+    u32 gate_row = (u32)row / (u32)heads;
+    return (i64)gate_row * gate_pitch + (((u32)row - gate_row * heads) * gridDim.y + blockIdx.y) * WIDTH;
+}
 
-KERNEL(gated_rms_norm_forward)
-(element *y, float *inverse_rms, const element *x, const element *gate, const float *weight, float eps, i64 rows) {
+BOUNDED_KERNEL(gated_rms_norm_forward, BLOCK_THREADS, BLOCK_THREADS <= 256 ? 4 : 1)
+(element *y, float *inverse_rms, const element *x, const element *gate, const float *weight, float eps, i64 rows,
+ int heads, int gate_pitch) {
     i64 row = (i64)blockIdx.x * BLOCK_ROWS + threadIdx.x / GROUP, at = row * gridDim.y + blockIdx.y;
     bool active = row < rows;
     RowPart in, z, scale;
     load_row(in, x + at * WIDTH, active);
-    load_row(z, gate + at * WIDTH, active);
+    load_row(z, gate + gate_at(row, heads, gate_pitch), active);
     load_row(scale, weight + blockIdx.y * WIDTH, true);
     float squares = 0;
     EACH_ELEMENT(i, j) {
@@ -30,25 +36,28 @@ KERNEL(gated_rms_norm_forward)
 // is loaded meanwhile. (Where no blocks a multiprocessor are asked for, their registers would not suffice.)
 BOUNDED_KERNEL(gated_rms_norm_backward, BLOCK_THREADS, GATE_FIRST || GROUP > 32 ? 1 : SUMMING_BLOCKS)
 (element *dx, element *dgate, float *partial, const element *dy, const element *x, const element *gate,
- const float *inverse_rms, const float *weight, i64 rows) {
+ const float *inverse_rms, const float *weight, i64 rows, int heads, int gate_pitch) {
     RowPart scale, gathered_dw;
     load_row(scale, weight + blockIdx.y * WIDTH, true);
     EACH_ELEMENT(i, j) gathered_dw.at[i].at[j] = 0;
     i64 stride = (i64)gridDim.x * BLOCK_ROWS, row = (i64)blockIdx.x * BLOCK_ROWS + threadIdx.x / GROUP;
     i64 at = row * gridDim.y + blockIdx.y, jump = stride * gridDim.y;
+    i64 next_at_gate = gate_at(row, heads, gate_pitch);
     PackedPart next_x, next_dy, next_gate;
     float next_r = row < rows ? inverse_rms[at] : 0.0f;
     fetch_row(next_x, x + at * WIDTH, row < rows);
     fetch_row(next_dy, dy + at * WIDTH, row < rows);
-    fetch_row(next_gate, gate + at * WIDTH, row < rows);
+    fetch_row(next_gate, gate + next_at_gate, row < rows);
     for (i64 first = (i64)blockIdx.x * BLOCK_ROWS; first < rows; first += stride, row += stride, at += jump) {
         bool active = row < rows, more = row + stride < rows;
         PackedPart in = next_x, upstream = next_dy, z = next_gate;
+        i64 at_gate = next_at_gate;
         float r = next_r, dot = 0;
         next_r = more ? inverse_rms[at + jump] : 0.0f;
         fetch_row(next_x, x + (at + jump) * WIDTH, more);
         fetch_row(next_dy, dy + (at + jump) * WIDTH, more);
-        fetch_row(next_gate, gate + (at + jump) * WIDTH, more);
+        next_at_gate = gate_at(row + stride, heads, gate_pitch);
+        fetch_row(next_gate, gate + next_at_gate, more);
         // y / r without the weight is dy n in either order; its factor r comes after the sums.
         EACH_ELEMENT(i, j) {
             float value = z.at[i].value(j), s = sigmoid(value), a = SIGMOID ? s : value * s;
@@ -66,7 +75,7 @@ BOUNDED_KERNEL(gated_rms_norm_backward, BLOCK_THREADS, GATE_FIRST || GROUP > 32 
             out.at[i].at[j] = GATE_FIRST ? dm * a : dm;
         }
         store_row(dx + at * WIDTH, out, active);
-        store_row(dgate + at * WIDTH, slope, active);
+        store_row(dgate + at_gate, slope, active);
     }
     store_column_sums(partial + ((i64)blockIdx.x * gridDim.y + blockIdx.y) * WIDTH, gathered_dw);
 }

@@ -18,14 +18,25 @@ extension Tape {
     public func gates(
         _ a: Variable, _ b: Variable, aLog: Variable, dtBias: Variable, allowNegativeEigenvalues: Bool = false
     ) throws -> (logDecay: Variable, beta: Variable) {
+        try gates(
+            Columns(a), Columns(b), aLog: aLog, dtBias: dtBias, allowNegativeEigenvalues: allowNegativeEigenvalues)
+    }
+
+    /// The same from projections that may lie beside other results.
+    public func gates(
+        _ a: Columns, _ b: Columns, aLog: Variable, dtBias: Variable, allowNegativeEigenvalues: Bool = false
+    ) throws -> (logDecay: Variable, beta: Variable) {
         guard a.shape.rank >= 1 else { throw ShapeError("gates", "a has shape \(a.shape), expected [B, T, HV]") }
-        try b.value.require("gates", "b", shape: a.shape, dtype: a.value.dtype)
+        guard b.shape == a.shape, b.dtype == a.dtype else {
+            throw ShapeError("gates", "b is \(b.dtype.rawValue) \(b.shape), expected \(a.dtype.rawValue) \(a.shape)")
+        }
         try aLog.value.require("gates", "aLog", shape: [a.shape[-1]], dtype: .float32)
         try dtBias.value.require("gates", "dtBias", shape: [a.shape[-1]], dtype: .float32)
         switch backend {
         case .cpu(let cpu):
             let strength: Float = allowNegativeEigenvalues ? 2 : 1
-            let results = inFloat32(cpu, [a, b, aLog, dtBias], keepingFloat32: [0, 1]) {
+            let inputs = [try variable(a), try variable(b), aLog, dtBias]
+            let results = inFloat32(cpu, inputs, keepingFloat32: [0, 1]) {
                 gatesCPU(cpu, $0[0], $0[1], aLog: $0[2], dtBias: $0[3], strength: strength)
             }
             return (results[0], results[1])

@@ -4,23 +4,33 @@ import GDNTensor
 
 extension Tape {
     /// Saves x, or what x can be computed again from. Products take the dtype of x; parameters keep a bfloat16 copy for
-    /// that. Weight gradients are float32. Narrow weights (gates: a few rows each) share one product: rows of a few
-    /// elements are too short for the matrix units' loads.
+    /// that. Weight gradients are float32.
     ///
     ///     dx = Σ_i dy_i W_i        dW_i = dy_iᵀ x
-    func linearCUDA(_ cuda: CUDABackend, _ x: Variable, _ weights: [Variable]) throws -> [Variable] {
+    ///
+    /// In bfloat16 several weights are one matrix: x and dx pass the memory once, and rows of a few elements (gates), too
+    /// short for the matrix units' loads, lie beside others. Parameters of a stack are such a matrix; others are copied.
+    func linearCUDA(_ cuda: CUDABackend, _ x: Variable, _ weights: [Variable]) throws -> [Columns] {
         let form = LinearCUDA(cuda: cuda, backend: backend, weights: weights, dtype: x.value.dtype, shape: x.shape)
-        let results = try form.forward(x.value)
         let (wantsInput, recomputed) = (x.requiresGradient, x.recomputed)
         let kept = recomputed == nil ? x.value : nil
-        return record([x] + weights, results) { upstream in
-            guard let input = try kept ?? recomputed?() else { return [] }
+        let input: () throws -> Tensor? = { try kept ?? recomputed?() }
+        if weights.count > 1, x.value.dtype == .bfloat16, x.shape.rows > 4, x.shape[-1] % 8 == 0 {
+            let common = CommonProduct(form)
+            return record([x] + weights, rows: try common.forward(x.value), common.layout, on: cuda) { upstream in
+                guard let input = try input() else { return [] }
+                return try common.backward(input, upstream, wantsInput: wantsInput)
+            }
+        }
+        let results = record([x] + weights, try form.forward(x.value)) { upstream in
+            guard let input = try input() else { return [] }
             return try form.backward(input, upstream, wantsInput: wantsInput)
         }
+        return results.map { Columns($0) }
     }
 }
 
-/// Linear maps of one input on a GPU.
+/// Linear maps of one input on a GPU, a product each.
 private struct LinearCUDA {
     let cuda: CUDABackend
     let backend: Backend
@@ -29,101 +39,41 @@ private struct LinearCUDA {
     /// Shape of the input.
     let shape: Shape
 
-    private static let narrowLimit = 64
-    private var rows: Int { shape.rows }
-    private var width: Int { shape[-1] }
-
-    /// Positions of the weights that share one product, and the rows of their common matrix.
-    private var narrow: (indices: [Int], padded: Int) {
-        guard dtype == .bfloat16, width % 8 == 0, rows > 4 else { return ([], 0) }
-        let indices = weights.indices.filter { weights[$0].shape[0] < Self.narrowLimit }
-        return (indices, (indices.reduce(0) { $0 + weights[$1].shape[0] } + 15) / 16 * 16)
-    }
+    var rows: Int { shape.rows }
+    var width: Int { shape[-1] }
 
     func forward(_ input: Tensor) throws -> [Tensor] {
-        let (narrow, padded) = narrow
-        let results = try weights.indices.map { index in
-            try cuda.empty(Shape(shape.dims.dropLast() + [weights[index].shape[0]]), dtype)
-        }
-        for index in weights.indices where !narrow.contains(index) {
+        try weights.map { weight in
+            let outputs = weight.shape[0]
+            let result = try cuda.empty(Shape(shape.dims.dropLast() + [outputs]), dtype)
             try cuda.matmul(
-                results[index], input, weights[index].operand(cuda, dtype), transposeB: true, m: rows,
-                n: weights[index].shape[0], k: width)
+                result, input, weight.operand(cuda, dtype), transposeB: true, m: rows, n: outputs, k: width)
+            return result
         }
-        guard !narrow.isEmpty else { return results }
-        let together = try cuda.empty([rows, padded], dtype)
-        try cuda.matmul(together, input, packedWeights(), transposeB: true, m: rows, n: padded, k: width)
-        var column = 0
-        for index in narrow {
-            let outputs = weights[index].shape[0]
-            try cuda.copyColumns(together, from: column, into: results[index], at: 0, count: outputs)
-            column += outputs
-        }
-        return results
     }
 
     func backward(_ input: Tensor, _ upstream: [Tensor?], wantsInput: Bool) throws -> [Tensor?] {
-        let (narrow, padded) = narrow
         var gradients: [Tensor?] = Array(repeating: nil, count: upstream.count + 1)
-        var dx: Tensor?
-        func addInputGradient(_ dy: Tensor, _ weight: Tensor, outputs: Int) throws {
-            guard wantsInput else { return }
-            let to = try dx ?? cuda.empty(shape, dtype)
-            try cuda.matmul(to, dy, weight, m: rows, n: width, k: outputs, beta: dx == nil ? 0 : 1)
-            dx = to
-        }
-        for (index, dy) in upstream.enumerated() where !narrow.contains(index) {
+        for (index, dy) in upstream.enumerated() {
             guard let dy else { continue }
             let outputs = weights[index].shape[0]
-            try addInputGradient(dy, weights[index].operand(cuda, dtype), outputs: outputs)
+            if wantsInput {
+                let dx = try gradients[0] ?? cuda.empty(shape, dtype)
+                try cuda.matmul(
+                    dx, dy, weights[index].operand(cuda, dtype), m: rows, n: width, k: outputs,
+                    beta: gradients[0] == nil ? 0 : 1)
+                gradients[0] = dx
+            }
             gradients[index + 1] = try weightGradient(index) { buffer, overwrite in
                 try cuda.matmul(
                     buffer, dy, transposeA: true, input, m: outputs, n: width, k: rows, beta: overwrite ? 0 : 1)
             }
         }
-        if narrow.contains(where: { upstream[$0] != nil }) {
-            let together = try cuda.zeros([rows, padded], dtype)
-            var column = 0
-            for index in narrow {
-                let outputs = weights[index].shape[0]
-                if let dy = upstream[index] {
-                    try cuda.copyColumns(dy, from: 0, into: together, at: column, count: outputs)
-                }
-                column += outputs
-            }
-            try addInputGradient(together, packedWeights(), outputs: padded)
-            let dWeights = try cuda.empty([padded, width])
-            try cuda.matmul(dWeights, together, transposeA: true, input, m: padded, n: width, k: rows)
-            column = 0
-            for index in narrow {
-                let outputs = weights[index].shape[0]
-                let part = dWeights.slice(column..<column + outputs)
-                column += outputs
-                if upstream[index] == nil { continue }
-                gradients[index + 1] = try weightGradient(index) { buffer, overwrite in
-                    try overwrite ? cuda.copy(part, into: buffer) : cuda.add(into: buffer, part)
-                }
-            }
-        }
-        gradients[0] = dx
         return gradients
     }
 
-    /// The narrow weights one below the other, rows of zeros below them.
-    private func packedWeights() throws -> Tensor {
-        let (narrow, padded) = narrow
-        let together = try cuda.zeros([padded, width], dtype)
-        var row = 0
-        for index in narrow {
-            let outputs = weights[index].shape[0]
-            try cuda.copy(weights[index].operand(cuda, dtype), into: together.slice(row..<row + outputs))
-            row += outputs
-        }
-        return together
-    }
-
     /// Adds to a parameter's own buffer, or makes a new gradient for other weights.
-    private func weightGradient(_ index: Int, _ write: (Tensor, Bool) throws -> Void) throws -> Tensor? {
+    func weightGradient(_ index: Int, _ write: (Tensor, Bool) throws -> Void) throws -> Tensor? {
         let weight = weights[index]
         if let parameter = weight as? Parameter {
             try parameter.accumulate(on: backend, write)
@@ -133,5 +83,84 @@ private struct LinearCUDA {
         let gradient = try cuda.empty(weight.shape)
         try write(gradient, true)
         return gradient
+    }
+}
+
+/// The same as one product with all weights below each other, in bfloat16.
+private struct CommonProduct {
+    let maps: LinearCUDA
+    let layout: ColumnLayout
+    /// Where the weights lie below each other already.
+    private let stack: ParameterStack?
+
+    private var cuda: CUDABackend { maps.cuda }
+    private var parameters: [Parameter] { maps.weights.compactMap { $0 as? Parameter } }
+
+    init(_ maps: LinearCUDA) {
+        self.maps = maps
+        layout = ColumnLayout(widths: maps.weights.map { $0.shape[0] })
+        let places = maps.weights.map { weight in
+            weight.value.dtype == .float32 ? (weight as? Parameter)?.stack : nil
+        }
+        let memory = places[0]?.memory
+        let isWhole = memory?.layout.widths.count == places.count
+        stack = isWhole && places.enumerated().allSatisfy { $1?.memory === memory && $1?.index == $0 } ? memory : nil
+    }
+
+    func forward(_ input: Tensor) throws -> Tensor {
+        let results = try cuda.empty(Shape(maps.shape.dims.dropLast() + [layout.pitch]), .bfloat16)
+        try cuda.matmul(
+            results, input, matrix(), transposeB: true, m: maps.rows, n: layout.count, k: maps.width,
+            ldc: layout.pitch)
+        return results
+    }
+
+    /// - Parameter upstream: [rows, pitch], zeros in the columns below `layout.count` that belong to no weight
+    func backward(_ input: Tensor, _ upstream: Tensor, wantsInput: Bool) throws -> [Tensor?] {
+        var dx: Tensor?
+        if wantsInput {
+            let to = try cuda.empty(maps.shape, .bfloat16)
+            try cuda.matmul(
+                to, upstream, matrix(), m: maps.rows, n: maps.width, k: layout.count, lda: layout.pitch)
+            dx = to
+        }
+        func addWeightGradients(to buffer: Tensor, beta: Float) throws {
+            try cuda.matmul(
+                buffer, upstream, transposeA: true, input, m: layout.count, n: maps.width, k: maps.rows, beta: beta,
+                lda: layout.pitch)
+        }
+        let gathered = Set(parameters.map(\.hasGradient))
+        if let stack, let adds = gathered.first, gathered.count == 1 {
+            try addWeightGradients(to: stack.gradients(on: cuda), beta: adds ? 1 : 0)
+            // The product has written to all buffers.
+            for parameter in parameters { try parameter.accumulate(on: maps.backend) { _, _ in } }
+            return [dx] + maps.weights.map { _ in nil }
+        }
+        let together = try cuda.empty([layout.count, maps.width])
+        try addWeightGradients(to: together, beta: 0)
+        return try [dx]
+            + maps.weights.indices.map { index in
+                let part = part(together, index)
+                return try maps.weightGradient(index) { buffer, overwrite in
+                    try overwrite ? cuda.copy(part, into: buffer) : cuda.add(into: buffer, part)
+                }
+            }
+    }
+
+    /// All weights, rows of zeros between them.
+    private func matrix() throws -> Tensor {
+        if let stack {
+            for parameter in parameters { _ = try parameter.bfloat16Copy(on: cuda) }
+            return try stack.halves(on: cuda)
+        }
+        let together = try cuda.zeros([layout.count, maps.width], .bfloat16)
+        for (index, weight) in maps.weights.enumerated() {
+            try cuda.copy(weight.operand(cuda, .bfloat16), into: part(together, index))
+        }
+        return together
+    }
+
+    private func part(_ all: Tensor, _ index: Int) -> Tensor {
+        all.slice(layout.starts[index]..<layout.starts[index] + layout.widths[index])
     }
 }

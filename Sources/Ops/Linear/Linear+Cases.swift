@@ -11,6 +11,7 @@ enum LinearCases {
         make("gates", rows: 1003, width: 264, outputs: [6, 6]),
         make("wide_gates", rows: 1800, width: 2056, outputs: [7]),
         make("narrow_and_wide", rows: 37, width: 72, outputs: [80, 3, 13]),
+        make("without_padding", rows: 65, width: 64, outputs: [64, 128]),
         make("long_sums", rows: 2049, width: 48, outputs: [33]),
     ]
 

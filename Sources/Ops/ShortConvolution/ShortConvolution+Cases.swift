@@ -1,3 +1,4 @@
+import GDNAutograd
 import GDNTensor
 
 /// Test cases of `short_convolution`.
@@ -15,13 +16,16 @@ enum ShortConvolutionCases {
             make("packed", x: [1, 300, 40], bias: true, boundaries: [0, 1, 64, 66, 129, 300]),
             make("packed_state", x: [1, 300, 40], state: true, boundaries: [0, 2, 2, 256, 258, 300]),
             make("channels_300", x: [1, 100, 300], width: 3, bias: true),
+            make("side_by_side", x: [1, 300, 40], state: true, boundaries: [0, 2, 2, 256, 258, 300], amongOthers: true),
+            make("side_by_side_ragged", x: [3, 65, 257], bias: true, state: true, amongOthers: true),
+            make("side_by_side_step", x: [7, 1, 48], state: true, amongOthers: true),
             make("training", x: [1, 4096, 768]),
         ] + [1, 63, 64, 65, 100, 257, 513].map { make("ragged_T\($0)", x: [1, $0, 33], bias: true) }
         + [1, 2, 3, 5, 8].map { make("width_\($0)", x: [2, 63, 65], width: $0, bias: true, state: true) }
 
     private static func make(
         _ name: String, x: Shape, width: Int = 4, activation: Activation = .silu, bias: Bool = false,
-        state: Bool = false, boundaries: [Int]? = nil, tiny: Bool = false
+        state: Bool = false, boundaries: [Int]? = nil, amongOthers: Bool = false, tiny: Bool = false
     ) -> OperationCase {
         let channels = x[2]
         let sequences = boundaries.map { $0.count - 1 } ?? x[0]
@@ -40,8 +44,9 @@ enum ShortConvolutionCases {
             reference: ShortConvolutionReference(
                 activation: activation, hasBias: bias, hasState: state, packed: boundaries != nil)
         ) { tape, inputs in
+            let x = try amongOthers ? tape.amongOthers([inputs[0]])[0] : Columns(inputs[0])
             let (output, finalState) = try tape.shortConvolution(
-                inputs[0], weight: inputs[1], bias: bias ? inputs[2] : nil, activation: activation,
+                x, weight: inputs[1], bias: bias ? inputs[2] : nil, activation: activation,
                 initialState: state ? inputs[bias ? 3 : 2] : nil,
                 sequences: boundaries == nil ? nil : inputs[inputs.count - 1].value)
             return [output, finalState]

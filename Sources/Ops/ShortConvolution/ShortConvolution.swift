@@ -21,11 +21,22 @@ extension Tape {
         _ x: Variable, weight: Variable, bias: Variable? = nil, activation: Activation,
         initialState: Variable? = nil, sequences: Tensor? = nil
     ) throws -> (output: Variable, finalState: Variable) {
+        try shortConvolution(
+            Columns(x), weight: weight, bias: bias, activation: activation, initialState: initialState,
+            sequences: sequences)
+    }
+
+    /// The same over x that may lie beside other results; `output` does not.
+    public func shortConvolution(
+        _ x: Columns, weight: Variable, bias: Variable? = nil, activation: Activation,
+        initialState: Variable? = nil, sequences: Tensor? = nil
+    ) throws -> (output: Variable, finalState: Variable) {
         let shape = try ShortConvolutionShape(
-            x: x.value, weight: weight.value, bias: bias?.value, initialState: initialState?.value,
+            x: x.shape, weight: weight.value, bias: bias?.value, initialState: initialState?.value,
             sequences: sequences)
         switch backend {
         case .cpu(let cpu):
+            let x = try variable(x)
             let inputs = [x, weight] + [bias, initialState].compactMap { $0 }
             let outputs = inFloat32(cpu, inputs, keepingFloat32: [1]) { inputs in
                 let form = ShortConvolutionCPU(
@@ -55,13 +66,13 @@ struct ShortConvolutionShape {
     var sequenceCount: Int { boundaries.count - 1 }
     var stateShape: Shape { [sequenceCount, channels, width - 1] }
 
-    init(x: Tensor, weight: Tensor, bias: Tensor?, initialState: Tensor?, sequences: Tensor?) throws {
+    init(x: Shape, weight: Tensor, bias: Tensor?, initialState: Tensor?, sequences: Tensor?) throws {
         let operation = "short_convolution"
-        guard x.shape.rank == 3 else {
-            throw ShapeError(operation, "x has shape \(x.shape), expected [B, T, C]")
+        guard x.rank == 3 else {
+            throw ShapeError(operation, "x has shape \(x), expected [B, T, C]")
         }
-        let (batch, time) = (x.shape[0], x.shape[1])
-        channels = x.shape[2]
+        let (batch, time) = (x[0], x[1])
+        channels = x[2]
         width = weight.shape.rank > 0 ? weight.shape[-1] : 0
         guard weight.shape == [channels, width] || weight.shape == [channels, 1, width], (1...8).contains(width) else {
             throw ShapeError(

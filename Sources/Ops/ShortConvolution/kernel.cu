@@ -1,5 +1,6 @@
 // A causal convolution of TAPS taps over time with its activation. Sequences: `boundaries` [sequences + 1] where packed, else
-// `length` tokens each. Weights [C, TAPS] are float32; states [N, C, TAPS − 1] too, oldest first. ACTIVATION as in
+// `length` tokens each. Rows of x and dx may lie among others, `pitch` elements apart; y and dy have rows of `channels`.
+// Weights [C, TAPS] are float32; states [N, C, TAPS − 1] too, oldest first. ACTIVATION as in
 // Activation; BIAS: whether there is one; FORWARD_BLOCKS and BACKWARD_BLOCKS: blocks a multiprocessor that registers are left
 // for; FORWARD_STAGES and BACKWARD_STAGES: batches of tokens in shared memory.
 //
@@ -109,12 +110,12 @@ struct StagedTaps {
 // window[0 … HISTORY−1] = the inputs before token `t`, oldest first; those before the sequence come from the state.
 template <int N>
 DEVICE void load_history(Floats<N> *window, const element *x, const float *state, const Sequence &sequence, int t,
-                         int channel, int channels) {
+                         int channel, int channels, int pitch) {
 #pragma unroll
     for (int i = 0; i < HISTORY; i++) {
         int from = t - HISTORY + i;
         if (from >= sequence.start) {
-            load_vector(window[i], x + (i64)from * channels + channel);
+            load_vector(window[i], x + (i64)from * pitch + channel);
         } else {
             int at = from - sequence.start + HISTORY;
 #pragma unroll
@@ -154,7 +155,7 @@ DEVICE void store_activated(element *to, const Floats<N> *window, int newest, co
 // Grid of both directions: (⌈C / 32 VECTOR⌉, ⌈tokens / (WARPS tile)⌉).
 BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
 (element *y, const element *x, const float *weight, const float *bias, const float *state, const int *boundaries,
- int sequences, int length, int channels, int tokens, int tile) {
+ int sequences, int length, int channels, int pitch, int tokens, int tile) {
     constexpr int N = VECTOR;
     typedef Ring<N, 1, FORWARD_STAGES> Inputs;
     typedef StagedTaps<N> Weights;
@@ -166,14 +167,15 @@ BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
     int end = channel < channels ? min(t + tile, tokens) : 0;
     Sequence sequence;
     int stop, batches;
-    const element *from, *ahead;
+    // The next token to copy: after the last batch, the one that follows it.
+    const element *ahead;
     element *to;
     Floats<N> window[TAPS];
     auto copy_batch = [&](int stage, bool wanted) {
         if (wanted) {
 #pragma unroll
-            for (int i = 0; i < BATCH; i++) ring.copy(stage, i, ahead + i * channels, true);
-            ahead += BATCH * channels;
+            for (int i = 0; i < BATCH; i++) ring.copy(stage, i, ahead + i * pitch, true);
+            ahead += BATCH * pitch;
         }
         copy_commit();
     };
@@ -181,10 +183,10 @@ BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
     auto begin = [&] {
         sequence = find_sequence(boundaries, sequences, length, t);
         stop = min(end, sequence.end), batches = (stop - t) / BATCH;
-        ahead = from = x + (i64)t * channels + channel, to = y + (i64)t * channels + channel;
+        ahead = x + (i64)t * pitch + channel, to = y + (i64)t * channels + channel;
 #pragma unroll
         for (int batch = 0; batch < STAGES - 1; batch++) copy_batch(batch, batch < batches);
-        load_history(window, x, state, sequence, t, channel, channels);
+        load_history(window, x, state, sequence, t, channel, channels, pitch);
     };
     Weights::stage(staged, weight, channels);
     if (t < end) {
@@ -214,15 +216,15 @@ BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
             to += BATCH * channels;
             stage = stage + 1 == STAGES ? 0 : stage + 1;
         }
-        t += batches * BATCH, from += (i64)(batches * BATCH) * channels;
+        t += batches * BATCH;
         // What is left of a sequence that does not end with a batch.
 #pragma unroll 1
         for (; t < stop; t++) {
-            load_vector(window[HISTORY], from);
+            load_vector(window[HISTORY], ahead);
             store_activated(to, window, HISTORY, taps);
 #pragma unroll
             for (int i = 0; i < HISTORY; i++) window[i] = window[i + 1];
-            from += channels, to += channels;
+            ahead += pitch, to += channels;
         }
         if (t >= end) return;
         begin();
@@ -232,14 +234,14 @@ BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, FORWARD_BLOCKS)
 // One token of every sequence: decoding. A thread owns a channel of a sequence; `new_state` may be `state`.
 KERNEL(short_convolution_step)
 (element *y, float *new_state, const element *x, const float *weight, const float *bias, const float *state,
- int channels, i64 count) {
+ int channels, int pitch, i64 count) {
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
     int channel = (int)(i % channels);
     float window[TAPS], sum = bias ? bias[channel] : 0.0f;
 #pragma unroll
     for (int w = 0; w < HISTORY; w++) window[w] = state ? state[i * HISTORY + w] : 0.0f;
-    window[HISTORY] = to_float(x[i]);
+    window[HISTORY] = to_float(x[i / channels * pitch + channel]);
 #pragma unroll
     for (int w = 0; w < TAPS; w++) sum += weight[channel * TAPS + w] * window[w];
     from_float(&y[i], activation_value(sum));
@@ -250,7 +252,7 @@ KERNEL(short_convolution_step)
 // The last HISTORY inputs of every sequence, from its initial state where it is shorter. Grid: N · C threads.
 KERNEL(short_convolution_state)
 (float *final_state, const element *x, const float *state, const int *boundaries, int sequences, int length,
- int channels) {
+ int channels, int pitch) {
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (i64)sequences * channels) return;
     int n = (int)(i / channels), channel = (int)(i % channels);
@@ -258,7 +260,7 @@ KERNEL(short_convolution_state)
     for (int at = 0; at < HISTORY; at++) {
         i64 from = end - HISTORY + at;
         int before = (int)(from - start) + HISTORY;
-        final_state[i * HISTORY + at] = from >= start ? to_float(x[from * channels + channel])
+        final_state[i * HISTORY + at] = from >= start ? to_float(x[from * pitch + channel])
                                       : state         ? state[i * HISTORY + before]
                                                       : 0.0f;
     }
@@ -306,8 +308,8 @@ DEVICE void clear(Floats<VECTOR> &v) {
 // weight and bias take its own tokens only: partial [grid's blocks in time][TAPS + BIAS][C].
 BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
 (element *dx, float *partial, float *dstate, const element *dy, const element *x, const float *weight,
- const float *bias, const float *state, const int *boundaries, int sequences, int length, int channels, int tokens,
- int tile) {
+ const float *bias, const float *state, const int *boundaries, int sequences, int length, int channels, int pitch,
+ int tokens, int tile) {
     constexpr int N = VECTOR, SUMS = TAPS + BIAS, SUM_BYTES = SUMS * THREADS_A_BLOCK * N * 4;
     typedef Ring<N, 2, BACKWARD_STAGES> Inputs;
     typedef StagedTaps<N> Weights;
@@ -335,24 +337,23 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
         // dx of the tokens before the first is the gradient of the state: such a tile goes a token at a time.
         bool wants_state = dstate && t == sequence.start;
         int begin = t, stop = min(end, sequence.end), batches = wants_state ? 0 : (stop - t) / BATCH;
-        i64 at = (i64)t * channels + channel;
-        int step = BATCH * channels;
-        const element *from_x = x + at, *from_dy = dy + at, *ahead_x = from_x, *ahead_dy = from_dy;
-        element *to = dx + at - HISTORY * channels;
+        i64 at = (i64)t * pitch + channel;
+        const element *ahead_x = x + at, *ahead_dy = dy + (i64)t * channels + channel;
+        element *to = dx + at - HISTORY * pitch;
         // After the last batch the HISTORY tokens after the tile, zeros where the sequence has ended.
         auto copy_batch = [&](int stage, int batch) {
             if (batch < batches) {
 #pragma unroll
                 for (int i = 0; i < BATCH; i++) {
-                    ring_x.copy(stage, i, ahead_x + i * channels, true);
+                    ring_x.copy(stage, i, ahead_x + i * pitch, true);
                     ring_dy.copy(stage, i, ahead_dy + i * channels, true);
                 }
-                ahead_x += step, ahead_dy += step;
+                ahead_x += BATCH * pitch, ahead_dy += BATCH * channels;
             } else if (batch == batches) {
 #pragma unroll
                 for (int i = 0; i < HISTORY; i++) {
                     bool inside = stop + i < sequence.end;
-                    ring_x.copy(stage, i, inside ? ahead_x + i * channels : x, inside);
+                    ring_x.copy(stage, i, inside ? ahead_x + i * pitch : x, inside);
                     ring_dy.copy(stage, i, inside ? ahead_dy + i * channels : dy, inside);
                 }
             }
@@ -361,7 +362,7 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
 #pragma unroll
         for (int batch = 0; batch < STAGES - 1; batch++) copy_batch(batch, batch);
         Floats<N> window[TAPS], slopes[TAPS];
-        load_history(window, x, state, sequence, t, channel, channels);
+        load_history(window, x, state, sequence, t, channel, channels, pitch);
 #pragma unroll
         for (int w = 0; w < TAPS; w++) clear(slopes[w]);
         int stage = 0;
@@ -374,13 +375,13 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
                 window[(HISTORY + i) % TAPS] = ring_x.read(stage, i);
                 slopes[(HISTORY + i) % TAPS] = slope_at(window, HISTORY + i, ring_dy.read(stage, i), taps, sums, true);
                 if (i >= HISTORY || batch > 0)
-                    store_vector(to + i * channels, input_gradient(slopes, HISTORY + i, taps));
+                    store_vector(to + i * pitch, input_gradient(slopes, HISTORY + i, taps));
             }
-            to += step;
+            to += BATCH * pitch;
             stage = stage + 1 == STAGES ? 0 : stage + 1;
         }
         copy_wait<0>();
-        t += batches * BATCH, from_x += (i64)batches * step, from_dy += (i64)batches * step;
+        t += batches * BATCH;
         if (t == stop) {
             // Zeros after the sequence make dpre zero there.
 #pragma unroll
@@ -388,7 +389,7 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
                 window[(HISTORY + i) % TAPS] = ring_x.read(stage, i);
                 slopes[(HISTORY + i) % TAPS] =
                     slope_at(window, HISTORY + i, ring_dy.read(stage, i), taps, sums, false);
-                store_vector(to + i * channels, input_gradient(slopes, HISTORY + i, taps));
+                store_vector(to + i * pitch, input_gradient(slopes, HISTORY + i, taps));
             }
             continue;
         }
@@ -396,8 +397,8 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
         for (; t < stop + HISTORY; t++) {
             if (t < sequence.end) {
                 Floats<N> upstream;
-                load_vector(window[HISTORY], from_x);
-                load_vector(upstream, from_dy);
+                load_vector(window[HISTORY], ahead_x);
+                load_vector(upstream, ahead_dy);
                 slopes[HISTORY] = slope_at(window, HISTORY, upstream, taps, sums, t < stop);
 #pragma unroll
                 for (int w = 0; w < HISTORY; w++) window[w] = window[w + 1];
@@ -415,7 +416,7 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
             }
 #pragma unroll
             for (int w = 0; w < HISTORY; w++) slopes[w] = slopes[w + 1];
-            from_x += channels, from_dy += channels, to += channels;
+            ahead_x += pitch, ahead_dy += channels, to += pitch;
         }
         t = stop;
     }
@@ -444,7 +445,8 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BACKWARD_BLOCKS)
 
 // Adds the gradient of the final state to the inputs it was taken from. Grid: N · C threads.
 KERNEL(short_convolution_backward_state)
-(element *dx, float *dstate, const float *dfinal, const int *boundaries, int sequences, int length, int channels) {
+(element *dx, float *dstate, const float *dfinal, const int *boundaries, int sequences, int length, int channels,
+ int pitch) {
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (i64)sequences * channels) return;
     int n = (int)(i / channels), channel = (int)(i % channels);
@@ -453,7 +455,7 @@ KERNEL(short_convolution_backward_state)
         i64 from = end - HISTORY + at;
         float d = dfinal[i * HISTORY + at];
         if (from >= start) {
-            from_float(&dx[from * channels + channel], to_float(dx[from * channels + channel]) + d);
+            from_float(&dx[from * pitch + channel], to_float(dx[from * pitch + channel]) + d);
         } else if (dstate) {
             dstate[i * HISTORY + (int)(from - start) + HISTORY] += d;
         }
