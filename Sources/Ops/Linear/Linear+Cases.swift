@@ -1,3 +1,5 @@
+import GDNAutograd
+
 /// Test cases of `linear`.
 enum LinearCases {
     static let all: [OperationCase] = [
@@ -13,7 +15,27 @@ enum LinearCases {
         make("narrow_and_wide", rows: 37, width: 72, outputs: [80, 3, 13]),
         make("without_padding", rows: 65, width: 64, outputs: [64, 128]),
         make("long_sums", rows: 2049, width: 48, outputs: [33]),
+        parameters("parameters", rows: 37, width: 72, outputs: [80, 6, 6]),
+        parameters("parameters_gates", rows: 130, width: 24, outputs: [3, 5]),
     ]
+
+    /// Weights that are parameters with common memory, read twice: their gradients gather.
+    private static func parameters(_ name: String, rows: Int, width: Int, outputs: [Int]) -> OperationCase {
+        var operationCase = make(name, rows: rows, width: width, outputs: outputs)
+        operationCase.outputs += outputs.indices.map { "again\($0)" }
+        operationCase.reference = TwiceLinearReference()
+        for index in 1..<operationCase.inputs.count { operationCase.inputs[index].alwaysFloat32 = true }
+        operationCase.run = { tape, inputs in
+            let parameters = inputs.dropFirst().enumerated().map { Parameter("\($0)", $1.value, decays: true) }
+            ParameterStack(parameters)
+            // The backward of this comes last: it hands on what the parameters have gathered.
+            let x = tape.record(inputs, [inputs[0].value]) { gradients in
+                [gradients[0]] + parameters.map(\.gatheredGradient)
+            }[0]
+            return try (0..<2).flatMap { _ in try tape.linear(x, parameters) }
+        }
+        return operationCase
+    }
 
     private static func make(_ name: String, rows: Int, width: Int, outputs: [Int], tiny: Bool = false)
         -> OperationCase

@@ -37,3 +37,21 @@ struct LinearReference: OperationReference {
         return [dx] + dWeights
     }
 }
+
+/// The same outputs twice, as of two uses of the weights.
+struct TwiceLinearReference: OperationReference {
+    func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
+        let outputs = LinearReference().forward(inputs)
+        return outputs + outputs
+    }
+
+    func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
+        -> [ReferenceArray<S>?]
+    {
+        let half = upstream.count / 2
+        let sums = zip(upstream.prefix(half), upstream.suffix(half)).map { first, second in
+            ReferenceArray(first.shape, zip(first.values, second.values).map { $0 + $1 })
+        }
+        return LinearReference().gradients(inputs, sums)
+    }
+}
