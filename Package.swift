@@ -37,7 +37,7 @@ let operations: [Operation] = [
     Operation(name: "GatedRMSNorm"),
     Operation(name: "L2Norm"),
     Operation(name: "Activation"),
-    Operation(name: "ShortConvolution"),
+    Operation(name: "ShortConvolution", cuda: ["convolution.cuh", "forward.cu", "backward.cu"]),
     Operation(name: "SwiGLU"),
     Operation(name: "CrossEntropy"),
     Operation(name: "AdamW"),

@@ -57,10 +57,17 @@ def jobs(quick):
                 w = element + [f"-DVECTOR={4 if vector > 1 and (bf16 or taps <= 4) else 1}"]
                 for bias in (0, 1):
                     lean = bf16 and taps <= 4
-                    blocks = (8 if lean else 4, 2 if taps > 4 else 5 if lean and not bias else 4)
-                    yield ("ShortConvolution", ["ShortConvolution/kernel.cu"],
-                           w + [f"-DTAPS={taps}", "-DACTIVATION=1", f"-DBIAS={bias}",
-                                f"-DFORWARD_BLOCKS={blocks[0]}", f"-DBACKWARD_BLOCKS={blocks[1]}"], None)
+                    convolution = w + [f"-DTAPS={taps}", "-DACTIVATION=1", f"-DBIAS={bias}"]
+                    yield ("ShortConvolution", ["ShortConvolution/convolution.cuh", "ShortConvolution/backward.cu"],
+                           convolution + [f"-DBLOCKS={2 if taps > 4 else 5 if lean and not bias else 4}"], None)
+                    # Channels a thread, heads and blocks of the forms that normalise.
+                    forms = [(None, 0, 8 if lean else 4)]
+                    if taps == 4 and vector > 1 and not bias:
+                        forms += [(4, 64, 7), (4, 128, 7), (8, 256, 4)] if bf16 else [(4, 64, 4), (4, 128, 4)]
+                    for own, head, blocks in forms:
+                        own = convolution if own is None else element + [f"-DVECTOR={own}"] + convolution[len(w):]
+                        yield ("ShortConvolution", ["ShortConvolution/convolution.cuh", "ShortConvolution/forward.cu"],
+                               own + [f"-DHEAD_DIM={head}", f"-DBLOCKS={blocks}"], None)
             if not bf16:
                 yield "AdamW", ["AdamW/kernel.cu"], v + ["-DCHUNK=16384"], None
                 yield "GradientClipping", ["GradientClipping/kernel.cu"], v + ["-DCHUNK=65536"], None

@@ -59,8 +59,6 @@ final class GatedDeltaNetMixer {
     /// Mixes x [B, T, D]; with a state, continues from it and replaces it.
     func forward(_ tape: Tape, _ x: Variable, sequences: Tensor?, state: inout State?) throws -> Variable {
         let (batch, time) = (x.shape[0], x.shape[1])
-        let (heads, valueHeads) = (configuration.heads, configuration.resolvedValueHeads)
-        let (keyDim, valueDim) = (configuration.headDim, configuration.valueDim)
         let optional = [gate, decay, beta].compactMap { $0 }
         let projected = try tape.projections(x, [query, key, value] + optional)
         var rest = projected.dropFirst(3)
@@ -69,9 +67,7 @@ final class GatedDeltaNetMixer {
         let betaInput = beta == nil ? nil : rest.popFirst()
 
         let mixed = try convolve(tape, Array(projected.prefix(3)), sequences: sequences, state: &state)
-        let q = try normalise(tape, mixed[0], [batch, time, heads, keyDim])
-        let k = try normalise(tape, mixed[1], [batch, time, heads, keyDim])
-        let v = tape.reshape(mixed[2], [batch, time, valueHeads, valueDim])
+        let (q, k, v) = (mixed[0], mixed[1], mixed[2])
         let (logDecay, strength) = try gates(tape, decayInput, betaInput)
 
         let mixedValues: Variable
@@ -91,25 +87,48 @@ final class GatedDeltaNetMixer {
         return try tape.linear(tape.reshape(normed, [batch, time, configuration.valueWidth]), output)
     }
 
+    /// q, k [B, T, H, K] and v [B, T, HV, V] after convolution, activation and normalisation.
     private func convolve(_ tape: Tape, _ inputs: [Columns], sequences: Tensor?, state: inout State?) throws
         -> [Variable]
     {
         let activations: [Activation] = [keyActivation, keyActivation, .silu]
-        guard configuration.useShortConvolution else {
-            return try zip(inputs, activations).map { try tape.activation(tape.variable($0), $1) }
-        }
-        return try inputs.indices.map { index in
-            let result = try tape.shortConvolution(
-                inputs[index], weight: convolutions[index], activation: activations[index],
-                initialState: state.map { Variable($0.convolutions[index]) }, sequences: sequences)
-            if let state, state.isUpdatedInPlace {
-                try tape.backend.copy(result.finalState.value, into: state.convolutions[index])
-            } else {
-                state?.convolutions[index] = result.finalState.value
+        var outputs: [Variable] = []
+        let lengthsAreOne = configuration.useShortConvolution && configuration.keyNormalisation == .l2
+        if configuration.useShortConvolution {
+            let parts = inputs.indices.map { index in
+                ConvolutionPart(
+                    inputs[index], weight: convolutions[index],
+                    initialState: state.map { Variable($0.convolutions[index]) },
+                    normalises: lengthsAreOne && index < 2)
             }
-            return result.output
+            // One pass for all that have one activation.
+            let groups = keyActivation == .silu ? [0..<3] : [0..<2, 2..<3]
+            for group in groups {
+                let results = try tape.shortConvolutions(
+                    Array(parts[group]), activation: activations[group.lowerBound], headDim: configuration.headDim,
+                    eps: Self.normalisationEps, sequences: sequences)
+                for (index, result) in zip(group, results) {
+                    if let state, state.isUpdatedInPlace {
+                        try tape.backend.copy(result.finalState.value, into: state.convolutions[index])
+                    } else {
+                        state?.convolutions[index] = result.finalState.value
+                    }
+                    outputs.append(result.output)
+                }
+            }
+        } else {
+            outputs = try zip(inputs, activations).map { try tape.activation(tape.variable($0), $1) }
+        }
+        let rows = outputs[0].shape.dims.dropLast()
+        let heads = Shape(rows + [configuration.heads, configuration.headDim])
+        let valueHeads = Shape(rows + [configuration.resolvedValueHeads, configuration.valueDim])
+        return try outputs.enumerated().map { index, output in
+            let shaped = tape.reshape(output, index < 2 ? heads : valueHeads)
+            return index < 2 && !lengthsAreOne ? try normalise(tape, shaped) : shaped
         }
     }
+
+    private static let normalisationEps: Float = 1e-6
 
     private var keyActivation: Activation {
         switch configuration.keyActivation {
@@ -119,13 +138,12 @@ final class GatedDeltaNetMixer {
         }
     }
 
-    private func normalise(_ tape: Tape, _ x: Variable, _ shape: Shape) throws -> Variable {
-        let heads = tape.reshape(x, shape)
+    private func normalise(_ tape: Tape, _ x: Variable) throws -> Variable {
         switch configuration.keyNormalisation {
-        case .l2: return try tape.l2Norm(heads, eps: 1e-6)
-        case .l1: return try tape.normaliseKeys(heads, kind: .l1, eps: 1e-6)
-        case .softmax: return try tape.normaliseKeys(heads, kind: .softmax, eps: 1e-6)
-        case .none: return heads
+        case .l2: return try tape.l2Norm(x, eps: Self.normalisationEps)
+        case .l1: return try tape.normaliseKeys(x, kind: .l1, eps: Self.normalisationEps)
+        case .softmax: return try tape.normaliseKeys(x, kind: .softmax, eps: Self.normalisationEps)
+        case .none: return x
         }
     }
 

@@ -9,6 +9,7 @@ package enum OperationCatalog {
         L2NormCases.all,
         ActivationCases.all,
         ShortConvolutionCases.all,
+        ShortConvolutionCases.several,
         SwiGLUCases.all,
         CrossEntropyCases.all,
         AdamWCases.all,

@@ -147,6 +147,7 @@ inline void emu_cvt_rn_bf16x2_f32(unsigned &to, float high, float low) {
 inline float emu_flush(float x) { return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x; }
 inline void emu_ex2_approx_ftz_f32(float &to, float x) { to = emu_flush(exp2f(emu_flush(x))); }
 inline void emu_rcp_approx_ftz_f32(float &to, float x) { to = emu_flush(1 / emu_flush(x)); }
+inline void emu_rsqrt_approx_ftz_f32(float &to, float x) { to = emu_flush(1 / sqrtf(emu_flush(x))); }
 inline void emu_tanh_approx_f32(float &to, float x) { to = tanhf(x); }
 inline void emu_bar_sync() { emu_barrier(); }
 inline void emu_prefetch_global_L2(const void *) {}

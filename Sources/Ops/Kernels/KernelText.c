@@ -22,7 +22,13 @@ static const char swiglu[] = {
 #embed "../SwiGLU/kernel.cu"
     , 0};
 static const char short_convolution[] = {
-#embed "../ShortConvolution/kernel.cu"
+#embed "../ShortConvolution/convolution.cuh"
+    , 0};
+static const char short_convolution_forward[] = {
+#embed "../ShortConvolution/forward.cu"
+    , 0};
+static const char short_convolution_backward[] = {
+#embed "../ShortConvolution/backward.cu"
     , 0};
 static const char gates[] = {
 #embed "../Gates/kernel.cu"
@@ -109,7 +115,9 @@ static const struct {
     {"L2Norm/kernel.cu", l2_norm},
     {"Activation/kernel.cu", activation},
     {"SwiGLU/kernel.cu", swiglu},
-    {"ShortConvolution/kernel.cu", short_convolution},
+    {"ShortConvolution/convolution.cuh", short_convolution},
+    {"ShortConvolution/forward.cu", short_convolution_forward},
+    {"ShortConvolution/backward.cu", short_convolution_backward},
     {"Gates/kernel.cu", gates},
     {"Embedding/kernel.cu", embedding},
     {"CrossEntropy/kernel.cu", cross_entropy},

@@ -52,4 +52,53 @@ enum ShortConvolutionCases {
             return [output, finalState]
         }
     }
+
+    /// Test cases of `short_convolutions`: q, k and v of a mixer, with heads of q and k normalised.
+    static let several: [OperationCase] = [
+        makeSeveral("tiny", rows: [1, 5], heads: 1, headDim: 4, values: 3, tiny: true),
+        makeSeveral("heads_64", rows: [2, 65], heads: 2, headDim: 64, values: 136),
+        makeSeveral("heads_128_packed", rows: [1, 300], heads: 3, headDim: 128, values: 64, boundaries: [0, 2, 2, 256, 258, 300]),
+        makeSeveral("heads_256", rows: [3, 37], heads: 1, headDim: 256, values: 512),
+        makeSeveral("heads_256_states", rows: [2, 66], heads: 2, headDim: 256, values: 40, states: true),
+        makeSeveral("heads_96", rows: [1, 33], heads: 2, headDim: 96, values: 64),
+        makeSeveral("one_token", rows: [5, 1], heads: 2, headDim: 64, values: 128, states: true),
+        makeSeveral("relu", rows: [1, 70], heads: 1, headDim: 128, values: 128, activation: .relu),
+        makeSeveral("training", rows: [1, 4096], heads: 2, headDim: 256, values: 1024),
+    ]
+
+    private static func makeSeveral(
+        _ name: String, rows: [Int], heads: Int, headDim: Int, values: Int, activation: Activation = .silu,
+        states: Bool = false, boundaries: [Int]? = nil, tiny: Bool = false
+    ) -> OperationCase {
+        let channels = [heads * headDim, heads * headDim, values]
+        let sequences = boundaries.map { $0.count - 1 } ?? rows[0]
+        var inputs = zip(["q", "k", "v"], channels).flatMap { name, channels -> [OperationCase.Input] in
+            [.normal(name, Shape(rows + [channels])),
+             .normal("weight_\(name)", [channels, 4], scale: 0.5).with(alwaysFloat32: true)]
+                + (states ? [.normal("state_\(name)", [sequences, channels, 3]).with(alwaysFloat32: true)] : [])
+        }
+        if let boundaries { inputs.append(.integers("cu_seqlens", boundaries)) }
+        let perPart = states ? 3 : 2
+        let elements = rows[0] * rows[1] * channels.reduce(0, +)
+        return OperationCase(
+            operation: "short_convolutions", name: name, inputs: inputs,
+            outputs: ["q", "k", "v"].flatMap { ["y_\($0)", "final_state_\($0)"] }, budget: .float32, tiny: tiny,
+            flops: Double(14 * elements), bytes: Double(8 * elements),
+            reference: ShortConvolutionsReference(
+                headDim: headDim, eps: 1e-6,
+                convolution: ShortConvolutionReference(
+                    activation: activation, hasState: states, packed: boundaries != nil))
+        ) { tape, inputs in
+            let projections = try tape.amongOthers([inputs[0], inputs[perPart], inputs[2 * perPart]])
+            let parts = projections.enumerated().map { index, projection in
+                ConvolutionPart(
+                    projection, weight: inputs[index * perPart + 1],
+                    initialState: states ? inputs[index * perPart + 2] : nil, normalises: index < 2)
+            }
+            return try tape.shortConvolutions(
+                parts, activation: activation, headDim: headDim, eps: 1e-6,
+                sequences: boundaries == nil ? nil : inputs[inputs.count - 1].value
+            ).flatMap { [$0.output, $0.finalState] }
+        }
+    }
 }

@@ -94,3 +94,48 @@ struct ShortConvolutionReference: OperationReference {
         }
     }
 }
+
+/// Convolutions of q, k and v; heads of q and k are then scaled to length 1.
+///
+/// Inputs: of each its x, weight and, as declared, state; then boundaries.
+struct ShortConvolutionsReference: OperationReference {
+    var headDim: Int
+    var eps: Double
+    var convolution: ShortConvolutionReference
+
+    private var norm: KeyNormalisationReference { KeyNormalisationReference(kind: .l2, eps: eps) }
+
+    func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
+        (0..<3).flatMap { part in
+            var outputs = convolution.forward(own(inputs, part))
+            if part < 2 { outputs[0] = reshaped(norm.forward([heads(outputs[0])])[0], outputs[0].shape) }
+            return outputs
+        }
+    }
+
+    func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
+        -> [ReferenceArray<S>?]
+    {
+        let perPart = own(inputs, 0).count - (convolution.packed ? 1 : 0)
+        let gradients = (0..<3).flatMap { part -> [ReferenceArray<S>?] in
+            let inputs = own(inputs, part)
+            var upstream = Array(upstream[2 * part..<2 * part + 2])
+            if part < 2, let dx = norm.gradients([heads(convolution.forward(inputs)[0])], [heads(upstream[0])])[0] {
+                upstream[0] = reshaped(dx, upstream[0].shape)
+            }
+            return Array(convolution.gradients(inputs, upstream).prefix(perPart))
+        }
+        return gradients + (convolution.packed ? [nil] : [])
+    }
+
+    private func own<S>(_ inputs: [ReferenceArray<S>], _ part: Int) -> [ReferenceArray<S>] {
+        let perPart = convolution.hasState ? 3 : 2
+        return Array(inputs[part * perPart..<(part + 1) * perPart] + inputs[(3 * perPart)...])
+    }
+    private func heads<S>(_ x: ReferenceArray<S>) -> ReferenceArray<S> {
+        reshaped(x, [x.values.count / headDim, headDim])
+    }
+    private func reshaped<S>(_ x: ReferenceArray<S>, _ shape: [Int]) -> ReferenceArray<S> {
+        ReferenceArray(shape, x.values)
+    }
+}

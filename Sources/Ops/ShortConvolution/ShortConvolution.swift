@@ -47,12 +47,72 @@ extension Tape {
             }
             return (outputs[0], outputs[1])
         case .cuda(let cuda):
+            let part = ShortConvolutionCUDA.Part(shape: shape, x: x, weight: weight, initialState: initialState)
             let form = ShortConvolutionCUDA(
-                cuda: cuda, shape: shape, activation: activation, x: x, weight: weight, bias: bias,
-                initialState: initialState, sequences: sequences)
-            let outputs = try form.record(on: self)
-            return (outputs[0], outputs[1])
+                cuda: cuda, parts: [part], activation: activation, bias: bias, sequences: sequences)
+            return try form.record(on: self)[0]
         }
+    }
+
+    /// Convolutions over several projections of one input, heads of some scaled to length 1 as by `l2Norm`: what goes
+    /// into the delta rule. On a GPU one pass over memory, where a head is 32, 64, 128 or (in bfloat16) 256 channels.
+    ///
+    /// - Parameters:
+    ///   - parts: x_i [B, T, C_i], their weights and states; at most three for one pass
+    ///   - activation: of all
+    ///   - headDim: channels of a head; divides C_i where a part is normalised
+    ///   - eps: added to a head's sum of squares, > 0
+    ///   - sequences: as for one convolution
+    /// - Returns: `output` [B, T, C_i] and `finalState` of each part.
+    /// - Throws: `ShapeError` naming the argument that does not fit.
+    /// - Source: Yang et al. 2024, Gated Delta Networks, figure 1.
+    public func shortConvolutions(
+        _ parts: [ConvolutionPart], activation: Activation, headDim: Int, eps: Float, sequences: Tensor? = nil
+    ) throws -> [(output: Variable, finalState: Variable)] {
+        for part in parts where part.normalises && (headDim < 1 || part.x.width % headDim != 0) {
+            throw ShapeError("short_convolutions", "heads of \(headDim) do not divide \(part.x.width) channels")
+        }
+        if case .cuda(let cuda) = backend, !parts.isEmpty {
+            let checked = try parts.map { part in
+                ShortConvolutionCUDA.Part(
+                    shape: try ShortConvolutionShape(
+                        x: part.x.shape, weight: part.weight.value, bias: nil,
+                        initialState: part.initialState?.value, sequences: sequences),
+                    x: part.x, weight: part.weight, initialState: part.initialState, normalises: part.normalises)
+            }
+            let form = ShortConvolutionCUDA(
+                cuda: cuda, parts: checked, activation: activation, sequences: sequences,
+                heads: parts.contains { $0.normalises } ? (headDim, eps) : nil)
+            if form.isOneLaunch { return try form.record(on: self) }
+        }
+        return try parts.map { part in
+            let (output, finalState) = try shortConvolution(
+                part.x, weight: part.weight, activation: activation, initialState: part.initialState,
+                sequences: sequences)
+            guard part.normalises else { return (output, finalState) }
+            let heads = Shape(output.shape.dims.dropLast() + [output.shape[-1] / headDim, headDim])
+            return (reshape(try l2Norm(reshape(output, heads), eps: eps), output.shape), finalState)
+        }
+    }
+}
+
+/// One of several convolutions that are computed together.
+public struct ConvolutionPart {
+    /// Inputs, [B, T, C].
+    public let x: Columns
+    /// Filter, [C, W] or [C, 1, W].
+    public let weight: Variable
+    /// The W − 1 inputs before the first token, [N, C, W − 1]; zeros when nil.
+    public let initialState: Variable?
+    /// Whether heads of the output are scaled to length 1.
+    public let normalises: Bool
+
+    /// A part.
+    public init(_ x: Columns, weight: Variable, initialState: Variable? = nil, normalises: Bool = false) {
+        self.x = x
+        self.weight = weight
+        self.initialState = initialState
+        self.normalises = normalises
     }
 }
 
