@@ -82,14 +82,7 @@ inline size_t __cvta_generic_to_shared(const void *p) { return emu_shared_addres
 // --- Barriers and exchanges ---
 
 inline void __syncthreads() { emu_barrier(); }
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline unsigned atomicInc(unsigned *counter, unsigned limit) {
-    unsigned old = __atomic_load_n(counter, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(
-        counter, &old, old >= limit ? 0 : old + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-    }
-    return old;
-}
+inline void __threadfence() {}
 inline void __syncwarp(unsigned = ~0u) { emu_exchange("syncwarp", "", 0); }
 
 template <class T>
@@ -169,6 +162,12 @@ inline void emu_ld_global_cg_v4_f32(float &a, float &b, float &c, float &d, cons
     a = v.x, b = v.y, c = v.z, d = v.w;
 }
 inline void emu_ld_global_cg_f32(float &to, const void *from) { to = *(const float *)from; }
+inline void emu_atom_acq_rel_gpu_global_inc_u32(unsigned &old, unsigned *counter, unsigned limit) {
+    old = __atomic_load_n(counter, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(
+        counter, &old, old >= limit ? 0 : old + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    }
+}
 inline void emu_cp_async_cg_shared_global(unsigned to, const void *from, int valid) {
     emu_copy_async(emu_shared_pointer(to), from, 16, valid);
 }

@@ -186,6 +186,17 @@ DEVICE void load_stored(Floats<1> &v, const float *from) {
     asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(v.at[0]) : "l"(from) : "memory");
 }
 
+// Counts an arrival, from `expected` − 1 back to zero, and returns how many came before. What this thread, or another ahead of
+// it at a barrier, stored before is seen by whoever counts later, and behind the next barrier by that one's block.
+DEVICE int arrive(u32 *counter, int expected) {
+    u32 before;
+    asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
+                 : "=r"(before)
+                 : "l"(counter), "r"((u32)expected - 1)
+                 : "memory");
+    return before;
+}
+
 // Sums of the rows of the words that begin in a piece, and zeros for those of words PIECE · piece … that do not occur. A word of
 // more than PIECE rows is cut: `partial` [pieces][2][width] takes first the sum of the one that an earlier piece began, second of
 // the one that goes on in the piece after (and did not begin before). Blocks of all channels of a piece follow each other.
@@ -197,28 +208,31 @@ template <bool OVERWRITE, int AHEAD>
 DEVICE void add_piece(
     float *dtable, float *partial, u32 *arrivals, const element *dy, const int *positions, const int *sorted,
     const int *edges, const int *starts, const int *counts, int tokens, int vocabulary, int width) {
+    static_assert(PIECE == 32 && PIECE_THREADS > 2 * PIECE + 1, "a lane a position, a thread a position of two pieces");
     // Of the piece and of what may belong to it of the next; words[0] is the one before.
-    __shared__ int rows[2 * PIECE], words[2 * PIECE + 2];
-    __shared__ bool absent[PIECE], last;
-    int total = starts[vocabulary - 1] + counts[vocabulary - 1];
+    __shared__ int rows[2 * PIECE + 1], words[2 * PIECE + 2];
+    __shared__ bool last;
     int across = (width + PIECE_THREADS * WIDE - 1) / (PIECE_THREADS * WIDE), piece = blockIdx.x / across;
-    int slice = blockIdx.x - piece * across, first = piece * PIECE;
-    // All loaded while `total` is.
+    int slice = blockIdx.x - piece * across, first = piece * PIECE, lane = lane_id();
+    // All of these are on their way together.
+    int total = starts[vocabulary - 1] + counts[vocabulary - 1];
     int edge = first < tokens ? edges[piece] : 0, next = first + PIECE < tokens ? edges[piece + 1] : 0;
-    for (int i = threadIdx.x; i < 2 * PIECE + 2; i += PIECE_THREADS) {
-        int at = first + i - 1;
-        bool inside = at >= 0 && at < tokens;
-        int word = inside ? sorted[at] : -1, row = inside ? positions[at] : 0;
-        words[i] = at < total ? word : -1;
-        if (i > 0 && i <= 2 * PIECE) rows[i - 1] = row;
-    }
-    if (OVERWRITE && threadIdx.x < PIECE) {
-        int word = first + threadIdx.x;
-        absent[threadIdx.x] = word < vocabulary && counts[word] == 0;
-    }
+    int at = first + threadIdx.x - 1;
+    bool inside = threadIdx.x < 2 * PIECE + 2 && at >= 0 && at < tokens;
+    int own_word = inside ? sorted[at] : -1, own_row = inside ? positions[at] : 0;
+    int often = OVERWRITE && first + lane < vocabulary ? counts[first + lane] : 1;
+    if (threadIdx.x < 2 * PIECE + 2) words[threadIdx.x] = at < total ? own_word : -1;
+    if (threadIdx.x - 1u <= 2 * PIECE) rows[threadIdx.x - 1] = own_row;
+    // Bit i: word first + i does not occur.
+    u32 absent = __ballot_sync(FULL_MASK, often == 0);
     __syncthreads();
     int channel = (slice * PIECE_THREADS + threadIdx.x) * WIDE, left = total - first;
+    // Bit i: the word of row i ends with it.
+    u32 early = __ballot_sync(FULL_MASK, words[lane + 1] != words[lane + 2]);
+    u32 later = __ballot_sync(FULL_MASK, words[PIECE + lane + 1] != words[PIECE + lane + 2]);
+    unsigned long long endings = (unsigned long long)later << 32 | early;
     if (channel >= width) return;
+    dtable += channel, partial += channel, dy += channel;
     // A word that is cut: continues here, or begins here and goes on.
     bool continues = left > 0 && edge < 0;
     bool goes_on = left > PIECE && next < 0 && !(continues && words[1] == words[PIECE]);
@@ -229,12 +243,13 @@ DEVICE void add_piece(
     Old old_ahead[2][AHEAD];
     auto fetch_rows = [&](Row(&to)[AHEAD], Old(&old)[AHEAD], int base) {
         if (base >= end) return;
+        u32 ends = endings >> base;
 #pragma unroll
         for (int i = 0; i < AHEAD; i++) {
-            int at = min(base + i, end - 1), word = words[at + 1];
-            to[i] = fetch<WIDE>(dy + (i64)rows[at] * width + channel);
-            if (OVERWRITE || words[at + 2] == word || base + i >= end) continue;
-            const float *from = dtable + (i64)word * width + channel;
+            int at = min(base + i, end - 1);
+            to[i] = fetch<WIDE>(dy + (i64)rows[at] * width);
+            if (OVERWRITE || (ends >> i & 1) == 0 || base + i >= end) continue;
+            const float *from = dtable + (i64)words[at + 1] * width;
             if (OLD_ROWS) {
                 old[i] = fetch<WIDE>(from);
             } else {
@@ -244,8 +259,7 @@ DEVICE void add_piece(
     };
     auto write_zeros = [&] {
         Floats<WIDE> zero = {};
-        for (int i = 0; i < PIECE; i++)
-            if (absent[i]) store_vector(dtable + (i64)(first + i) * width + channel, zero);
+        for (u32 set = absent; set; set &= set - 1) store_vector(dtable + (i64)(first + __ffs(set) - 1) * width, zero);
     };
     bool zeros_left = OVERWRITE && (LATE_ZEROS == 2 || (LATE_ZEROS == 1 && (continues || goes_on)));
     fetch_rows(ahead[0], old_ahead[0], begin);
@@ -258,42 +272,38 @@ DEVICE void add_piece(
         for (int half = 0; half < 2; half++) {
             int from = base + half * AHEAD;
             fetch_rows(ahead[1 - half], old_ahead[1 - half], from + AHEAD);
+            u32 word_ends = endings >> min(from, 63);
 #pragma unroll
             for (int i = 0; i < AHEAD; i++) {
                 if (from + i >= end) break;
                 Floats<WIDE> row = widen(ahead[half][i]);
 #pragma unroll
                 for (int j = 0; j < WIDE; j++) sum.at[j] += row.at[j];
-                int word = words[from + i + 1];
-                bool ends = words[from + i + 2] != word;
+                bool ends = word_ends >> i & 1;
                 if (!ends && from + i + 1 < end) continue;
                 bool whole = begins && ends;
-                float *to = whole ? dtable + (i64)word * width : partial + (2 * (i64)piece + (begins ? 1 : 0)) * width;
+                int to_row = whole ? words[from + i + 1] : 2 * piece + (begins ? 1 : 0);
+                float *to = (whole ? dtable : partial) + (i64)to_row * width;
                 if (whole && !OVERWRITE) {
                     Floats<WIDE> old;
                     if (OLD_ROWS) {
                         old = widen(old_ahead[half][i]);
                     } else {
-                        load_vector(old, to + channel);
+                        load_vector(old, to);
                     }
 #pragma unroll
                     for (int j = 0; j < WIDE; j++) sum.at[j] += old.at[j];
                 }
-                store_vector(to + channel, sum);
+                store_vector(to, sum);
                 sum = {};
                 begins = true;
             }
         }
 
-    // Whether this block is the last of `expected`; then it may read what the others stored. The barrier and the fences order
-    // the stores of all threads before the count, and the loads behind it.
+    // Whether this block is the last of `expected`; then it may read what the others stored.
     auto comes_last = [&](u32 *counter, int expected) {
         __syncthreads();
-        if (threadIdx.x == 0) {
-            __threadfence();
-            last = atomicInc(counter, expected - 1) == expected - 1;
-            __threadfence();
-        }
+        if (threadIdx.x == 0) last = arrive(counter, expected) == expected - 1;
         if (zeros_left) write_zeros();
         zeros_left = false;
         __syncthreads();
@@ -305,7 +315,7 @@ DEVICE void add_piece(
         int word = words[part == 0 ? 1 : PIECE], start = starts[word], head = start / PIECE;
         int pieces = (start + counts[word] - 1) / PIECE - head + 1;
         int lead = head + (piece - head) / GROUP_PIECES * GROUP_PIECES, step = 1;
-        auto stored = [&](int piece) { return partial + (2 * (i64)piece + (piece == head ? 1 : 0)) * width + channel; };
+        auto stored = [&](int piece) { return partial + (2 * (i64)piece + (piece == head ? 1 : 0)) * width; };
         int expected = min(GROUP_PIECES, head + pieces - lead), counter = 3 * lead + (lead == head ? 1 : 0);
         while (comes_last(arrivals + (i64)counter * across + slice, expected)) {
             sum = {};
@@ -328,7 +338,7 @@ DEVICE void add_piece(
                 expected = (pieces + GROUP_PIECES - 1) / GROUP_PIECES;
                 continue;
             }
-            float *to = dtable + (i64)word * width + channel;
+            float *to = dtable + (i64)word * width;
             if (!OVERWRITE) {
                 Floats<WIDE> old;
                 load_vector(old, to);
