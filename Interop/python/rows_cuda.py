@@ -1,8 +1,9 @@
 """The bandwidth-bound CUDA kernels: checks against float64, then times at the training shape against bytes / copy bandwidth.
 
 Works from the kernel sources alone. Bytes: each input read once, each output written once (partial sums not counted).
-usage: python rows_cuda.py SOURCES/Ops [--variants]
+usage: python rows_cuda.py SOURCES/Ops [--variants] [--only PART,PART…]
        --variants: also every setting of the sources' own macros (tiles, stages, blocks a multiprocessor), each checked
+       --only: convolution, norms, swiglu, cross-entropy, adamw, embedding, elementwise, narrow-products
 A kernel that fails its check is not timed, and the exit status is 1.
 """
 import os
@@ -16,6 +17,7 @@ from triton.testing import do_bench
 
 OPS = sys.argv[1]
 VARIANTS = "--variants" in sys.argv
+ONLY = sys.argv[sys.argv.index("--only") + 1].split(",") if "--only" in sys.argv else []
 ROWS, D, F = 32768, 2048, 5632
 bf16 = torch.bfloat16
 f32, i64, i32 = cupy.float32, cupy.int64, cupy.int32
@@ -236,47 +238,42 @@ def time_embedding_forward(table):
         report(name, ROWS * D * (values.element_size() + 2), run)
 
 
-def time_embedding_backward(name, tokens, stretch=1024, piece=32, threads=128, **defines):
-    """stretch: tokens a round that a warp sorts; piece: positions a piece; threads: of a block that adds them up. The
-    forward sorts (time apart), the backward adds up pieces, then words of several."""
-    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, PIECE=piece, PIECE_THREADS=threads,
-               **defines)
-    dy, dtable, pieces = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // piece
-    positions, words, starts, counts, going = (
-        torch.full((n,), -1, device="cuda", dtype=torch.int32) for n in (ROWS, ROWS, WORDS, WORDS, pieces))
+def time_embedding_backward(name, tokens, stretch=1024, threads=128, **defines):
+    """stretch: tokens a round that a warp sorts; threads: of a block that adds up a piece of 32 positions. The forward sorts
+    (time apart), the backward adds up; it may run again with the same sorted tokens."""
+    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, PIECE_THREADS=threads, **defines)
+    dy, dtable, pieces, slices = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // 32, D // (4 * threads)
+    positions, words, edges, starts, counts, arrivals = (
+        torch.full((n,), -2, device="cuda", dtype=torch.int32)
+        for n in (ROWS, ROWS, pieces, WORDS, WORDS, 3 * pieces * slices))
     partial = poisoned(pieces, 2, D, dtype=torch.float32)
     order = torch.sort(tokens.long(), stable=True).indices
     one = torch.ones((), device="cuda", dtype=torch.float64)
+    sort = launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, words, edges, starts, counts,
+                    arrivals, tokens, i32(ROWS), i32(WORDS), i32(arrivals.numel()), i32(stretch), shared=32 * stretch * 4)
     for overwrite in (1, 0):
-        steps = {
-            "sort": launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, words, starts,
-                             counts, tokens, i32(ROWS), i32(WORDS), i32(stretch), shared=32 * stretch * 4),
-            "pieces": launcher(m, "embedding_backward_pieces_bfloat16",
-                               (-(-max(ROWS, WORDS) // piece) * (D // (4 * threads)),), threads, dtable, partial, going, dy,
-                               positions, words, starts, counts, i32(ROWS), i32(WORDS), i32(D), i32(overwrite)),
-            "words": launcher(m, "embedding_backward_words_bfloat16", (D // 128, 16), 512, dtable, partial, going,
-                              starts, counts, i32(pieces), i32(D), i32(overwrite))}
-
-        def run():
-            steps["pieces"](), steps["words"]()
+        run = launcher(m, f"embedding_backward_{'write' if overwrite else 'add'}_bfloat16",
+                       (-(-(max(ROWS, WORDS) if overwrite else ROWS) // 32) * slices,), threads, dtable, partial, arrivals,
+                       dy, positions, words, edges, starts, counts, i32(ROWS), i32(WORDS), i32(D))
         label = f"embedding backward, {name}" + ("" if overwrite else ", added")
+        sort()
         results = []
-        for _ in range(2):
-            steps["sort"]()
+        for _ in range(4):
             dtable.fill_(float("nan") if overwrite else 1)
             run()
             results.append(dtable.clone())
         expected = torch.full((WORDS, D), 1.0 - overwrite, device="cuda", dtype=torch.float64)
         expected.index_add_(0, tokens.long(), dy.double())
-        # One more than the positions, or elements of a second run, that are not what they must be.
-        misplaced, changed = (positions.long() != order).sum() + 1, (results[0] != results[1]).sum() + 1
-        good = agrees(label, [(results[0], expected), (misplaced, one), (changed, one)], 1e-5)
+        # One more than the positions, elements of later runs, or counters that are not what they must be.
+        misplaced, left = (positions.long() != order).sum() + 1, (arrivals != 0).sum() + 1
+        changed = sum((result != results[0]).sum() for result in results[1:]) + 1
+        good = agrees(label, [(results[0], expected), (misplaced, one), (changed, one), (left, one)], 1e-5)
         del expected, results
         if good:
             rows = WORDS if overwrite else 2 * tokens.unique().numel()
             report(label, 2 * ROWS * D + 4 * rows * D, run)
-            for part, step in steps.items():
-                print(f"    {part:32} {median(step):.4f} ms", flush=True)
+            if overwrite:
+                print(f"    {'sort':32} {median(sort):.4f} ms", flush=True)
 
 
 def time_embedding(note="", **settings):
@@ -403,30 +400,53 @@ def time_adamw(n=1 << 27, chunk=16384):
         m, "adamw_step_float32", (n // chunk,), 256, table, i32(1), *(f32(z) for z in (1e-3, .9, .1, .95, .05, 1, 1e-8, 1))))
 
 
+# --- Parts --------------------------------------------------------------------------------------------------------
+
+def labelled(settings):
+    return " ".join(f"{key}={value}" for key, value in settings.items())
+
+
+def convolution():
+    variants = (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4),
+                dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
+                dict(forward_limit=160), dict(forward_limit=32), dict(tile=64))
+    for settings in ({},) + (variants if VARIANTS else ()):
+        for channels in (1536, 3072):
+            Convolution(**settings).time(f"short convolution {channels} {labelled(settings)}".strip(), channels)
+
+
+def norms():
+    time_rms_norm()
+    time_gated_norm()
+    time_l2_norm()
+
+
+def cross_entropy():
+    for threads in (1024, 800, 512) if VARIANTS else (1024,):
+        time_cross_entropy(threads=threads)
+
+
+def embedding():
+    # Each tries settings of both kernels, the one that overwrites and the one that adds: but for threads they share none.
+    variants = (
+        dict(WRITE_AHEAD=8, WRITE_BLOCKS=7, OLD_ROWS=0, ADD_AHEAD=8, ADD_BLOCKS=7),
+        dict(LATE_ZEROS=0, ADD_AHEAD=8, ADD_BLOCKS=4),
+        dict(LATE_ZEROS=2, ADD_AHEAD=6, ADD_BLOCKS=4),
+        dict(WRITE_BLOCKS=6, ADD_BLOCKS=8),
+        dict(WRITE_AHEAD=12, WRITE_BLOCKS=6, OLD_ROWS=0, ADD_AHEAD=16, ADD_BLOCKS=5),
+        dict(threads=256, WRITE_BLOCKS=2, ADD_BLOCKS=3))
+    for settings in ({},) + (variants if VARIANTS else ()):
+        time_embedding(labelled(settings), **settings)
+
+
+PARTS = {"convolution": convolution, "norms": norms, "swiglu": time_swiglu, "cross-entropy": cross_entropy,
+         "adamw": time_adamw, "embedding": embedding, "elementwise": time_elementwise,
+         "narrow-products": time_narrow_products}
+unknown = [name for name in ONLY if name not in PARTS]
+if unknown:
+    sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
 rate = measure_copy()
 print(f"copy {rate:.2f} TB/s")
-for channels in (1536, 3072):
-    Convolution().time(f"short convolution {channels}", channels)
-time_rms_norm()
-time_gated_norm()
-time_l2_norm()
-time_swiglu()
-time_cross_entropy()
-time_adamw()
-time_embedding()
-time_elementwise()
-time_narrow_products()
-if VARIANTS:
-    for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4),
-                     dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
-                     dict(forward_limit=160), dict(forward_limit=32),
-                     dict(tile=64)):
-        label = " ".join(f"{key}={value}" for key, value in settings.items())
-        for channels in (1536, 3072):
-            Convolution(**settings).time(f"{channels} {label}", channels)
-    for settings in (dict(AHEAD=4, PIECES_BLOCKS=12), dict(AHEAD=4, PIECES_BLOCKS=16), dict(AHEAD=16, PIECES_BLOCKS=5),
-                     dict(threads=512, PIECES_BLOCKS=2), dict(piece=64), dict(piece=128)):
-        time_embedding(str(settings), **settings)
-    time_cross_entropy(threads=800)
-    time_cross_entropy(threads=512)
+for name in ONLY or PARTS:
+    PARTS[name]()
 sys.exit(failures > 0)
