@@ -55,7 +55,8 @@ enum EmbeddingCases {
             let backend = tape.backend
             // Its backward comes after the others'.
             let table = tape.record([inputs[1]], [inputs[1].value]) { gradients in
-                guard let own = gradients[0], let gathered = parameter.gatheredGradient else { return [nil] }
+                guard var own = gradients[0], let gathered = parameter.gatheredGradient else { return [nil] }
+                if case .cpu(let cpu) = backend { own = cpu.convert(own, to: gathered.dtype) }
                 return [try backend.sum(own, gathered)]
             }[0]
             return try [table, parameter, parameter].map { try tape.embedding(inputs[0].value, table: $0) }
