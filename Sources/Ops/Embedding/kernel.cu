@@ -170,10 +170,7 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
 #ifndef PIECE_THREADS
 #define PIECE_THREADS 128
 #endif
-#ifndef PARTS_AHEAD
-#define PARTS_AHEAD 8
-#endif
-constexpr int WIDE = VECTOR > 1 ? 4 : 1, GROUP_PIECES = 32;
+constexpr int WIDE = VECTOR > 1 ? 4 : 1, GROUP_PIECES = 32, PARTS_AHEAD = 8;
 
 // What other blocks of this launch have stored: not from the first-level cache.
 DEVICE void load_stored(Floats<4> &v, const float *from) {
