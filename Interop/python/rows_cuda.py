@@ -1,8 +1,9 @@
 """The bandwidth-bound CUDA kernels: checks against float64, then times at the training shape against bytes / copy bandwidth.
 
 Works from the kernel sources alone. Bytes: each input read once, each output written once (partial sums not counted).
-usage: python rows_cuda.py SOURCES/Ops [--variants]
+usage: python rows_cuda.py SOURCES/Ops [--variants] [--only PART,PART…]
        --variants: also every setting of the sources' own macros (tiles, stages, blocks a multiprocessor), each checked
+       --only: convolution, norms, swiglu, cross-entropy, adamw, embedding, elementwise
 A kernel that fails its check is not timed, and the exit status is 1.
 """
 import os
@@ -16,6 +17,7 @@ from triton.testing import do_bench
 
 OPS = sys.argv[1]
 VARIANTS = "--variants" in sys.argv
+ONLY = sys.argv[sys.argv.index("--only") + 1].split(",") if "--only" in sys.argv else []
 ROWS, D, F = 32768, 2048, 5632
 bf16 = torch.bfloat16
 f32, i64, i32 = cupy.float32, cupy.int64, cupy.int32
@@ -26,8 +28,9 @@ poisoned = lambda *shape, dtype=bf16: torch.full(shape, float("nan"), device="cu
 failures = 0
 
 
-def module(folder, **defines):
-    source = "".join(open(os.path.join(OPS, p)).read() for p in ("Kernels/Prelude.cuh", f"{folder}/kernel.cu"))
+def module(folder, *files, **defines):
+    paths = ["Kernels/Prelude.cuh", *(f"{folder}/{file}" for file in files or ["kernel.cu"])]
+    source = "\n".join(open(os.path.join(OPS, path)).read() for path in paths)
     options = ("--std=c++17", "-default-device") + tuple(f"-D{k}={v}" for k, v in defines.items())
     return cupy.RawModule(code=source, options=options, backend="nvrtc")
 
@@ -87,7 +90,7 @@ def report(name, byte_count, run):
 
 # --- Short convolution --------------------------------------------------------------------------------------------
 
-CONVOLUTION = dict(ELEMENT_BFLOAT16=1, VECTOR=4, TAPS=4, ACTIVATION=1, BIAS=0, FORWARD_BLOCKS=8, BACKWARD_BLOCKS=5)
+PROJECTIONS = 9280  # elements from one token's projections to the next's in the 1.3 B model
 
 
 def convolution_reference(x, w, bounds, state, dy):
@@ -105,63 +108,92 @@ def convolution_reference(x, w, bounds, state, dy):
 
 
 class Convolution:
-    """Launches for one setting of the macros; a block covers 32 vectors of channels and 4 tiles of tokens. With a pitch x
-    and dx lie among other columns."""
+    """Launches for parts of so many channels each, which lie side by side in rows of `pitch` elements (None: of their own
+    width); `head`: channels of a head in the parts that are normalised, all but the last."""
 
-    def __init__(self, tile=None, forward_limit=48, backward_limit=160, pitch=None, **defines):
-        self.pitch = pitch
-        defines = {**CONVOLUTION, **defines}
-        self.module, self.tile = module("ShortConvolution", **defines), tile
-        self.limit = {"forward": forward_limit, "backward": backward_limit}
-        self.vector = defines["VECTOR"]
-        self.blocks = {"forward": defines["FORWARD_BLOCKS"], "backward": defines["BACKWARD_BLOCKS"]}
+    def __init__(self, channels, pitch=None, head=0, vector=4, blocks=None, stages=None, tile=None, limit=None):
+        self.channels, self.pitch, self.head, self.tile = channels, pitch or sum(channels), head, tile
+        self.vector = {"forward": vector, "backward": 4}
+        self.blocks = {"forward": 4 if vector == 8 else 7 if head else 8, "backward": 5, **(blocks or {})}
+        self.limit = {"forward": 48, "backward": 160, **(limit or {})}
+        self.modules = {}
+        for direction in ("forward", "backward"):
+            extra = {"STAGES_WANTED": stages[direction]} if direction in (stages or {}) else {}
+            self.modules[direction] = module(
+                "ShortConvolution", "convolution.cuh", f"{direction}.cu", ELEMENT_BFLOAT16=1, TAPS=4, ACTIVATION=1, BIAS=0,
+                VECTOR=self.vector[direction], BLOCKS=self.blocks[direction], HEAD_DIM=head, **extra)
 
-    def among(self, tokens, channels):
-        return new(tokens, self.pitch or channels)[:, :channels]
+    def among(self, tokens):
+        return new(tokens, self.pitch).split(self.channels + ([self.pitch - sum(self.channels)] if
+                                                              self.pitch > sum(self.channels) else []), 1)[:len(self.channels)]
 
-    def grid(self, direction, tokens, channels):
+    def grid(self, direction, tokens):
         """Tokens a tile and the grid, as ShortConvolution+CUDA.swift chooses them: whole waves of blocks."""
-        columns = -(-channels // (32 * self.vector))
+        columns = sum(-(-each // (32 * self.vector[direction])) for each in self.channels)
         warps = 4 * max(1, MULTIPROCESSORS * self.blocks[direction] // columns)
         waves = -(-tokens // (self.limit[direction] * warps))
         tile = self.tile or max(16, (-(-tokens // (waves * warps)) + 3) // 4 * 4)
         return tile, (columns, -(-tokens // (4 * tile)))
 
-    def launch(self, direction, outputs, x, w, state, bounds, sequences, length):
-        tile, grid = self.grid(direction, *x.shape)
+    def launch(self, direction, tensors, bounds, sequences, length, partial=None):
+        """tensors: one list a parameter of the kernel, in its order, an entry a part."""
+        pad = lambda entries, nothing: [*entries, *[nothing] * (3 - len(entries))]
+        tokens = tensors[0][0].shape[0]
+        tile, grid = self.grid(direction, tokens)
+        last = [f32(1e-6)] if direction == "forward" else []
         return launcher(
-            self.module, f"short_convolution_{direction}_bfloat16", grid, 128, *outputs, x, w, None, state, bounds,
-            i32(sequences), i32(length), i32(x.shape[1]), i32(x.stride(0)), i32(x.shape[0]), i32(tile))
+            self.modules[direction], f"short_convolution_{direction}_bfloat16", grid, 128,
+            *[entry for entries in tensors for entry in pad(entries, None)], *pad([i32(c) for c in self.channels], i32(0)),
+            *([] if partial is None else [partial]), None, bounds, i32(sequences), i32(length), i32(self.pitch), i32(tokens),
+            i32(tile), *last)
 
-    def agrees(self, name, channels):
+    def tensors(self, tokens, sequences=None):
+        w = [0.5 * new(c, 4, dtype=torch.float32) for c in self.channels]
+        state = [new(sequences, c, 3, dtype=torch.float32) if sequences else None for c in self.channels]
+        normalised = self.channels[:-1] if self.head else []
+        factor = [poisoned(tokens, c // self.head, dtype=torch.float32) for c in normalised]
+        y = [poisoned(tokens, c) for c in self.channels]
+        dy = [new(tokens, c) for c in self.channels]
+        dx = self.among(tokens)
+        for each in dx:
+            each.fill_(float("nan"))
+        partial = poisoned(self.grid("backward", tokens)[1][1], 4, sum(self.channels), dtype=torch.float32)
+        return self.among(tokens), dx, y, dy, w, state, factor + [None] * (len(w) - len(factor)), partial
+
+    def agrees(self, name):
         ok = True
         for bounds, packed, with_state in (([0, 513, 1026], False, False), ([0, 512, 1024], False, True),
                                            ([0, 2, 2, 256, 258, 300, 301, 704, 771], True, True)):
             tokens, sequences = bounds[-1], len(bounds) - 1
-            x, dy, w = self.among(tokens, channels), new(tokens, channels), 0.5 * new(channels, 4, dtype=torch.float32)
-            state = new(sequences, channels, 3, dtype=torch.float32) if with_state else None
+            x, dx, y, dy, w, state, factor, partial = self.tensors(tokens, sequences if with_state else None)
             table = torch.tensor(bounds, device="cuda", dtype=torch.int32) if packed else None
-            y, dx = poisoned(*x.shape), self.among(tokens, channels)
-            dx.fill_(float("nan"))
-            partial = poisoned(self.grid("backward", *x.shape)[1][1], 4, channels, dtype=torch.float32)
-            dstate = torch.zeros_like(state) if with_state else None
-            common = (x, w, state, table, sequences, bounds[1])
-            self.launch("forward", (y,), *common)()
-            self.launch("backward", (dx, partial, dstate, dy), *common)()
-            expected = convolution_reference(x, w, bounds, state, dy)
-            pairs = [(y, expected[0]), (dx, expected[1]), (partial.double().sum(0).T, expected[2])]
-            ok &= agrees(name, pairs + ([(dstate, expected[3])] if with_state else []), 5e-3)
+            dstate = [torch.zeros_like(each) if with_state else None for each in state]
+            common = (table, sequences, bounds[1])
+            self.launch("forward", (y, factor, x, w, state), *common)()
+            self.launch("backward", (dx, dstate, dy, x, w, state), *common, partial=partial)()
+            first, pairs = 0, []
+            for i, c in enumerate(self.channels):
+                expected = list(convolution_reference(x[i], w[i], bounds, state[i], dy[i]))
+                if factor[i] is not None:
+                    heads = expected[0].unflatten(1, (-1, self.head))
+                    r = 1 / (heads.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+                    expected[0] = (heads * r).flatten(1)
+                    pairs.append((factor[i], r.squeeze(-1)))
+                sums = partial.double().sum(0)[:, first:first + c].T
+                pairs += [(y[i], expected[0]), (dx[i], expected[1]), (sums, expected[2])]
+                pairs += [(dstate[i], expected[3])] if with_state else []
+                first += c
+            ok &= agrees(name, pairs, 5e-3)
         return ok
 
-    def time(self, name, channels, sequences=16):
-        if not self.agrees(name, channels):
+    def time(self, name, sequences=16):
+        if not self.agrees(name):
             return
-        x, dx, dy, y = (make(ROWS, channels) for make in (self.among, self.among, new, new))
-        w = new(channels, 4, dtype=torch.float32)
-        partial = torch.empty(self.grid("backward", ROWS, channels)[1][1], 4, channels, device="cuda")
-        common, size = (x, w, None, None, sequences, ROWS // sequences), 2 * x.numel()
-        report(f"{name} forward", 2 * size, self.launch("forward", (y,), *common))
-        report(f"{name} backward", 3 * size, self.launch("backward", (dx, partial, None, dy), *common))
+        x, dx, y, dy, w, state, factor, partial = self.tensors(ROWS)
+        size, common = 2 * ROWS * sum(self.channels), (None, sequences, ROWS // sequences)
+        report(f"{name} forward", 2 * size, self.launch("forward", (y, factor, x, w, state), *common))
+        report(f"{name} backward", 3 * size, self.launch(
+            "backward", (dx, [None] * len(x), dy, x, w, state), *common, partial=partial))
 
 
 # --- Norms --------------------------------------------------------------------------------------------------------
@@ -247,47 +279,42 @@ def time_embedding_forward(table):
         report(name, ROWS * D * (values.element_size() + 2), run)
 
 
-def time_embedding_backward(name, tokens, stretch=1024, piece=32, threads=128, **defines):
-    """stretch: tokens a round that a warp sorts; piece: positions a piece; threads: of a block that adds them up. The
-    forward sorts (time apart), the backward adds up pieces, then words of several."""
-    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, PIECE=piece, PIECE_THREADS=threads,
-               **defines)
-    dy, dtable, pieces = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // piece
-    positions, words, starts, counts, going = (
-        torch.full((n,), -1, device="cuda", dtype=torch.int32) for n in (ROWS, ROWS, WORDS, WORDS, pieces))
+def time_embedding_backward(name, tokens, stretch=1024, threads=128, **defines):
+    """stretch: tokens a round that a warp sorts; threads: of a block that adds up a piece of 32 positions. The forward sorts
+    (time apart), the backward adds up; it may run again with the same sorted tokens."""
+    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, PIECE_THREADS=threads, **defines)
+    dy, dtable, pieces, slices = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // 32, D // (4 * threads)
+    positions, words, edges, starts, counts, arrivals = (
+        torch.full((n,), -2, device="cuda", dtype=torch.int32)
+        for n in (ROWS, ROWS, pieces, WORDS, WORDS, 3 * pieces * slices))
     partial = poisoned(pieces, 2, D, dtype=torch.float32)
     order = torch.sort(tokens.long(), stable=True).indices
     one = torch.ones((), device="cuda", dtype=torch.float64)
+    sort = launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, words, edges, starts, counts,
+                    arrivals, tokens, i32(ROWS), i32(WORDS), i32(arrivals.numel()), i32(stretch), shared=32 * stretch * 4)
     for overwrite in (1, 0):
-        steps = {
-            "sort": launcher(m, "embedding_backward_sort_bfloat16", (-(-WORDS // 256),), 1024, positions, words, starts,
-                             counts, tokens, i32(ROWS), i32(WORDS), i32(stretch), shared=32 * stretch * 4),
-            "pieces": launcher(m, "embedding_backward_pieces_bfloat16",
-                               (-(-max(ROWS, WORDS) // piece) * (D // (4 * threads)),), threads, dtable, partial, going, dy,
-                               positions, words, starts, counts, i32(ROWS), i32(WORDS), i32(D), i32(overwrite)),
-            "words": launcher(m, "embedding_backward_words_bfloat16", (D // 128, 16), 512, dtable, partial, going,
-                              starts, counts, i32(pieces), i32(D), i32(overwrite))}
-
-        def run():
-            steps["pieces"](), steps["words"]()
+        run = launcher(m, f"embedding_backward_{'write' if overwrite else 'add'}_bfloat16",
+                       (-(-(max(ROWS, WORDS) if overwrite else ROWS) // 32) * slices,), threads, dtable, partial, arrivals,
+                       dy, positions, words, edges, starts, counts, i32(ROWS), i32(WORDS), i32(D))
         label = f"embedding backward, {name}" + ("" if overwrite else ", added")
+        sort()
         results = []
-        for _ in range(2):
-            steps["sort"]()
+        for _ in range(4):
             dtable.fill_(float("nan") if overwrite else 1)
             run()
             results.append(dtable.clone())
         expected = torch.full((WORDS, D), 1.0 - overwrite, device="cuda", dtype=torch.float64)
         expected.index_add_(0, tokens.long(), dy.double())
-        # One more than the positions, or elements of a second run, that are not what they must be.
-        misplaced, changed = (positions.long() != order).sum() + 1, (results[0] != results[1]).sum() + 1
-        good = agrees(label, [(results[0], expected), (misplaced, one), (changed, one)], 1e-5)
+        # One more than the positions, elements of later runs, or counters that are not what they must be.
+        misplaced, left = (positions.long() != order).sum() + 1, (arrivals != 0).sum() + 1
+        changed = sum((result != results[0]).sum() for result in results[1:]) + 1
+        good = agrees(label, [(results[0], expected), (misplaced, one), (changed, one), (left, one)], 1e-5)
         del expected, results
         if good:
             rows = WORDS if overwrite else 2 * tokens.unique().numel()
             report(label, 2 * ROWS * D + 4 * rows * D, run)
-            for part, step in steps.items():
-                print(f"    {part:32} {median(step):.4f} ms", flush=True)
+            if overwrite:
+                print(f"    {'sort':32} {median(sort):.4f} ms", flush=True)
 
 
 def time_embedding(note="", **settings):
@@ -409,31 +436,62 @@ def time_adamw(n=1 << 27, chunk=16384):
         m, "adamw_step_float32", (n // chunk,), 256, table, i32(1), *(f32(z) for z in (1e-3, .9, .1, .95, .05, 1, 1e-8, 1))))
 
 
+# --- Parts --------------------------------------------------------------------------------------------------------
+
+def labelled(settings):
+    return " ".join(f"{key}={value}" for key, value in settings.items())
+
+
+def convolution():
+    for channels in (1536, 3072):
+        Convolution([channels]).time(f"short convolution {channels}")
+    mixer = dict(pitch=PROJECTIONS, head=256, vector=8)
+    Convolution([1536, 1536, 3072], **mixer).time("q, k and v, heads normalised")
+    if VARIANTS:
+        for settings in (dict(head=0, vector=4), dict(blocks={"forward": 5}), dict(stages={"forward": 4, "backward": 3}),
+                         dict(limit={"forward": 96, "backward": 96}), dict(limit={"forward": 32, "backward": 320}),
+                         dict(blocks={"forward": 3, "backward": 4}, stages={"forward": 4, "backward": 3})):
+            Convolution([1536, 1536, 3072], **{**mixer, **settings}).time(labelled(settings))
+        Convolution([2048, 2048, 2048], pitch=PROJECTIONS, head=128).time("heads of 128 normalised")
+
+
+def norms():
+    time_rms_norm()
+    time_gated_norm()
+    time_gated_norm(pitch=PROJECTIONS)
+    time_l2_norm()
+
+
+def swiglu():
+    time_swiglu()
+    time_swiglu(pitch=2 * F)
+
+
+def cross_entropy():
+    for threads in (1024, 800, 512) if VARIANTS else (1024,):
+        time_cross_entropy(threads=threads)
+
+
+def embedding():
+    # Each tries settings of both kernels, the one that overwrites and the one that adds: but for threads they share none.
+    variants = (
+        dict(WRITE_AHEAD=8, WRITE_BLOCKS=7, OLD_ROWS=0, ADD_AHEAD=8, ADD_BLOCKS=7),
+        dict(LATE_ZEROS=0, ADD_AHEAD=8, ADD_BLOCKS=4),
+        dict(LATE_ZEROS=2, ADD_AHEAD=6, ADD_BLOCKS=4),
+        dict(WRITE_BLOCKS=6, ADD_BLOCKS=8),
+        dict(WRITE_AHEAD=12, WRITE_BLOCKS=6, OLD_ROWS=0, ADD_AHEAD=16, ADD_BLOCKS=5),
+        dict(threads=256, WRITE_BLOCKS=2, ADD_BLOCKS=3))
+    for settings in ({},) + (variants if VARIANTS else ()):
+        time_embedding(labelled(settings), **settings)
+
+
+PARTS = {"convolution": convolution, "norms": norms, "swiglu": swiglu, "cross-entropy": cross_entropy,
+         "adamw": time_adamw, "embedding": embedding, "elementwise": time_elementwise}
+unknown = [name for name in ONLY if name not in PARTS]
+if unknown:
+    sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
 rate = measure_copy()
 print(f"copy {rate:.2f} TB/s")
-PROJECTIONS = 9280  # elements from one token's projections to the next's in the 1.3 B model
-for pitch, note in ((None, ""), (PROJECTIONS, " among others")):
-    for channels in (1536, 3072):
-        Convolution(pitch=pitch).time(f"short convolution {channels}{note}", channels)
-    time_gated_norm(pitch=pitch)
-    time_swiglu(pitch=pitch and 2 * F)
-time_rms_norm()
-time_l2_norm()
-time_cross_entropy()
-time_adamw()
-time_embedding()
-time_elementwise()
-if VARIANTS:
-    for settings in (dict(FORWARD_STAGES=2, BACKWARD_STAGES=3), dict(FORWARD_STAGES=4),
-                     dict(FORWARD_BLOCKS=6, BACKWARD_BLOCKS=4, FORWARD_STAGES=4),
-                     dict(forward_limit=160), dict(forward_limit=32),
-                     dict(tile=64)):
-        label = " ".join(f"{key}={value}" for key, value in settings.items())
-        for channels in (1536, 3072):
-            Convolution(**settings).time(f"{channels} {label}", channels)
-    for settings in (dict(AHEAD=4, PIECES_BLOCKS=12), dict(AHEAD=4, PIECES_BLOCKS=16), dict(AHEAD=16, PIECES_BLOCKS=5),
-                     dict(threads=512, PIECES_BLOCKS=2), dict(piece=64), dict(piece=128)):
-        time_embedding(str(settings), **settings)
-    time_cross_entropy(threads=800)
-    time_cross_entropy(threads=512)
+for name in ONLY or PARTS:
+    PARTS[name]()
 sys.exit(failures > 0)

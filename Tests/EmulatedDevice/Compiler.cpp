@@ -151,7 +151,7 @@ void compile(Program &program, const std::vector<std::string> &options) {
     // Macros first, so that the names of kernels can be read.
     run(compiler + " -std=c++17 -E -P" + defines + " -o " + base + ".cpp " + base + ".in.cpp");
     std::string text = read(base + ".cpp");
-    text = std::regex_replace(text, std::regex("__launch_bounds__\\s*\\([^()]*\\)"), "");
+    text = std::regex_replace(text, std::regex("__launch_bounds__\\s*\\(([^()]|\\([^()]*\\))*\\)"), "");
     static const std::regex kernel("__global__\\s+void\\s+(\\w+)\\s*\\(");
     std::set<std::string> names;
     for (std::sregex_iterator i(text.begin(), text.end(), kernel), end; i != end; ++i) names.insert((*i)[1]);

@@ -158,6 +158,17 @@ inline void emu_ld_global_L1__no_allocate_v4_u32(unsigned &a, unsigned &b, unsig
     uint4 v = *(const uint4 *)from;
     a = v.x, b = v.y, c = v.z, d = v.w;
 }
+inline void emu_ld_global_cg_v4_f32(float &a, float &b, float &c, float &d, const void *from) {
+    float4 v = *(const float4 *)from;
+    a = v.x, b = v.y, c = v.z, d = v.w;
+}
+inline void emu_ld_global_cg_f32(float &to, const void *from) { to = *(const float *)from; }
+inline void emu_atom_acq_rel_gpu_global_inc_u32(unsigned &old, unsigned *counter, unsigned limit) {
+    old = __atomic_load_n(counter, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(
+        counter, &old, old >= limit ? 0 : old + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    }
+}
 inline void emu_cp_async_cg_shared_global(unsigned to, const void *from, int valid) {
     emu_copy_async(emu_shared_pointer(to), from, 16, valid);
 }

@@ -177,9 +177,11 @@ void run_blocks(const Launch &work, std::atomic<uint64_t> &next) {
     stack_t stack = {alternative_stack(), 0, 64 << 10};
     sigaltstack(&stack, nullptr);
     uint64_t count = (uint64_t)work.grid.x * work.grid.y * work.grid.z;
-    for (uint64_t i; (i = next++) < count;)
+    for (uint64_t turn; (turn = next++) < count;) {
+        uint64_t i = order() & 1 ? count - 1 - turn : turn;
         own.run(work, {(unsigned)(i % work.grid.x), (unsigned)(i / work.grid.x % work.grid.y),
                        (unsigned)(i / work.grid.x / work.grid.y)});
+    }
     worker = nullptr;
 }
 

@@ -14,7 +14,7 @@ extension Tape {
         let output = try cuda.empty(Shape(tokens.shape.dims + [width]), dtype)
         let form = try EmbeddingCUDA(cuda, dtype, values, vector: vectorLength([output, values], rows: width))
         try form.forward(output, tokens, values)
-        let sorted = try needsBackward([table]) ? form.sort(tokens, vocabulary: vocabulary) : nil
+        let sorted = try needsBackward([table]) ? form.sort(tokens, table.shape) : nil
         let backend = backend
         return record([table], [output]) { gradients in
             guard let upstream = gradients[0], let sorted else { return [nil] }
@@ -39,8 +39,8 @@ private struct EmbeddingCUDA {
     let cuda: CUDABackend
     private let kernels: CUDAKernels
     private let vector: Int
-    /// Of the kernels: positions a piece of the backward takes, words that a block sorts.
-    private static let (piece, blockWords) = (32, 256)
+    /// Of the kernels: positions a piece of the backward takes, threads that add it up, words that a block sorts.
+    private static let (piece, pieceThreads, blockWords) = (32, 128, 256)
 
     init(_ cuda: CUDABackend, _ dtype: DType, _ table: Tensor, vector: Int) throws {
         self.cuda = cuda
@@ -60,49 +60,52 @@ private struct EmbeddingCUDA {
     }
 
     /// Positions of the tokens by word, those of a word in the order of the text; their words; where each word's begin, and how
-    /// many there are.
+    /// many there are; how many of a piece's rows the piece before adds up; counters, zero before and after a backward.
     struct SortedTokens {
-        var positions, words, starts, counts: Tensor
+        var positions, words, starts, counts, edges, arrivals: Tensor
     }
 
-    func sort(_ tokens: Tensor, vocabulary: Int) throws -> SortedTokens {
-        let count = tokens.count
-        let (positions, words) = (try cuda.empty([count], .int32), try cuda.empty([count], .int32))
-        let (starts, counts) = (try cuda.empty([vocabulary], .int32), try cuda.empty([vocabulary], .int32))
+    /// For the gradient of a table of this shape.
+    func sort(_ tokens: Tensor, _ table: Shape) throws -> SortedTokens {
+        let (count, vocabulary) = (tokens.count, table[0])
+        let pieces = (count + Self.piece - 1) / Self.piece
+        func integers(_ count: Int) throws -> Tensor { try cuda.empty([count], .int32) }
+        // The backward has as few channels a block as this if its tensors do not allow vectors.
+        let sorted = SortedTokens(
+            positions: try integers(count), words: try integers(count), starts: try integers(vocabulary),
+            counts: try integers(vocabulary), edges: try integers(pieces),
+            arrivals: try integers(3 * pieces * slices(table[1], channels: 1)))
         // Tokens that a warp lists in shared memory, beside 33 KiB of counters.
         let stretch = cuda.description.sharedBytesPerBlock >= 162 << 10 ? 1024 : 256
         try kernels.launch(
             "embedding_backward_sort", blocks: (vocabulary + Self.blockWords - 1) / Self.blockWords, threads: 1024,
             shared: 32 * stretch * 4,
             [
-                .tensor(positions), .tensor(words), .tensor(starts), .tensor(counts), .tensor(tokens), .int(count),
-                .int(vocabulary), .int(stretch),
+                .tensor(sorted.positions), .tensor(sorted.words), .tensor(sorted.edges), .tensor(sorted.starts),
+                .tensor(sorted.counts), .tensor(sorted.arrivals), .tensor(tokens), .int(count), .int(vocabulary),
+                .int(sorted.arrivals.count), .int(stretch),
             ])
-        return SortedTokens(positions: positions, words: words, starts: starts, counts: counts)
+        return sorted
     }
 
     /// `buffer` [W, D] = (overwrite ? 0 : buffer) + sums of the rows of `upstream` by their words.
     func addGradient(to buffer: Tensor, _ upstream: Tensor, _ sorted: SortedTokens, overwrite: Bool) throws {
         let (vocabulary, width, count) = (buffer.shape[0], buffer.shape[1], sorted.positions.count)
-        let pieces = (count + Self.piece - 1) / Self.piece
-        let (partial, going) = (try cuda.empty([pieces, 2, width]), try cuda.empty([pieces], .int32))
-        let channels = min(4, vector)
+        let partial = try cuda.empty([sorted.edges.count, 2, width])
+        // Words that do not occur get zeros, from as many pieces of the vocabulary.
+        let pieces = ((overwrite ? max(count, vocabulary) : count) + Self.piece - 1) / Self.piece
         try kernels.launch(
-            "embedding_backward_pieces",
-            blocks: (max(count, vocabulary) + Self.piece - 1) / Self.piece
-                * ((width + 128 * channels - 1) / (128 * channels)), threads: 128,
+            overwrite ? "embedding_backward_write" : "embedding_backward_add",
+            blocks: pieces * slices(width, channels: min(4, vector)), threads: Self.pieceThreads,
             [
-                .tensor(buffer), .tensor(partial), .tensor(going), .tensor(upstream), .tensor(sorted.positions),
-                .tensor(sorted.words), .tensor(sorted.starts), .tensor(sorted.counts), .int(count),
-                .int(vocabulary), .int(width), .int(overwrite ? 1 : 0),
+                .tensor(buffer), .tensor(partial), .tensor(sorted.arrivals), .tensor(upstream),
+                .tensor(sorted.positions), .tensor(sorted.words), .tensor(sorted.edges), .tensor(sorted.starts),
+                .tensor(sorted.counts), .int(count), .int(vocabulary), .int(width),
             ])
-        try kernels.launch(
-            "embedding_backward_words",
-            grid: ((width + 32 * channels - 1) / (32 * channels), min(16, pieces)), threads: 512,
-            [
-                .tensor(buffer), .tensor(partial), .tensor(going), .tensor(sorted.starts), .tensor(sorted.counts),
-                .int(pieces),
-                .int(width), .int(overwrite ? 1 : 0),
-            ])
+    }
+
+    /// Blocks that take a row.
+    private func slices(_ width: Int, channels: Int) -> Int {
+        (width + Self.pieceThreads * channels - 1) / (Self.pieceThreads * channels)
     }
 }

@@ -1,5 +1,7 @@
-/// `y[t, :] = table[token_t, :]`. Inputs tokens [T], table [W, D].
+/// `y[t, :] = table[token_t, :]`, several times. Inputs tokens [T], table [W, D].
 struct EmbeddingReference: OperationReference {
+    var times = 1
+
     @specialized(where S == Double)
     @specialized(where S == Float)
     func forward<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>]) -> [ReferenceArray<S>] {
@@ -8,7 +10,7 @@ struct EmbeddingReference: OperationReference {
         for t in 0..<tokens.shape[0] {
             for d in 0..<table.shape[1] { y[t, d] = table[Int(tokens[t]), d] }
         }
-        return [y]
+        return Array(repeating: y, count: times)
     }
 
     @specialized(where S == Double)
@@ -16,10 +18,12 @@ struct EmbeddingReference: OperationReference {
     func gradients<S: ReferenceScalar>(_ inputs: [ReferenceArray<S>], _ upstream: [ReferenceArray<S>])
         -> [ReferenceArray<S>?]
     {
-        let (tokens, table, dy) = (inputs[0], inputs[1], upstream[0])
+        let (tokens, table) = (inputs[0], inputs[1])
         var dTable = ReferenceArray<S>(table.shape)
-        for t in 0..<tokens.shape[0] {
-            for d in 0..<table.shape[1] { dTable[Int(tokens[t]), d] += dy[t, d] }
+        for dy in upstream {
+            for t in 0..<tokens.shape[0] {
+                for d in 0..<table.shape[1] { dTable[Int(tokens[t]), d] += dy[t, d] }
+            }
         }
         return [nil, dTable]
     }

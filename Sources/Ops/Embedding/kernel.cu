@@ -3,7 +3,8 @@
 //
 // Backward: positions are sorted by word, those of a word in the order of the text. The sorted positions are cut into pieces
 // of equal length, however often a word occurs. A piece adds up the rows of the words that begin in it. Words of more rows than a
-// piece has are cut with the pieces, and a last kernel adds their sums, in a fixed order.
+// piece has are cut with the pieces; the last block that is done with its part adds up the parts, in the order of the text
+// whichever block that is.
 
 // A warp a row.
 KERNEL(embedding_forward)(element *y, const int *tokens, const TABLE *table, int count, int vocabulary, int width) {
@@ -24,17 +25,20 @@ KERNEL(embedding_forward)(element *y, const int *tokens, const TABLE *table, int
     }
 }
 
-constexpr int BLOCK_WORDS = 256, SORT_WARPS = 32;
+constexpr int BLOCK_WORDS = 256, SORT_WARPS = 32, PIECE = 32;
 
 // A block owns BLOCK_WORDS words and looks for them in all tokens, in rounds of `stretch` (at most 1024) tokens a warp. Its own
 // tokens are few: a warp first lists them, then counts. Counters of a warp are its own, so the order is that of the text.
-// Shared: 32 stretch words. `words`: the words at the sorted `positions`.
+// Shared: 32 stretch words. `words`: the words at the sorted `positions`. `edges`: how many rows of a piece belong to a word that
+// the piece before adds up, −1 if it goes on with one that is cut. Clears the counters of arrivals, too.
 BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
-(int *positions, int *words, int *starts, int *counts, const int *tokens, int count, int vocabulary, int stretch) {
+(int *positions, int *words, int *edges, int *starts, int *counts, u32 *arrivals, const int *tokens, int count,
+ int vocabulary, int counters, int stretch) {
     extern __shared__ __align__(16) u32 lists[];
     __shared__ int found[SORT_WARPS][BLOCK_WORDS], before[SORT_WARPS], scanned[BLOCK_WORDS / 32];
     constexpr int TOKENS = 16;
     int warp = threadIdx.x / 32, lane = lane_id(), first = blockIdx.x * BLOCK_WORDS;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < counters; i += gridDim.x * blockDim.x) arrivals[i] = 0;
     u32 mine = min(BLOCK_WORDS, vocabulary - first);
     u32 *list = lists + warp * stretch, earlier = (1u << lane) - 1;
     int listed = 0, smaller = 0;
@@ -110,6 +114,13 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
 #pragma unroll
         for (int i = 0; i < SORT_WARPS; i++) start += before[i];
         if (own < mine) starts[first + own] = start, counts[first + own] = total;
+        // The pieces that start within a word. One of at most PIECE rows has one such piece, the others take a warp.
+        int piece = (start + PIECE - 1) / PIECE, end = start + total;
+        if (total <= PIECE && piece * PIECE < end) edges[piece] = piece * PIECE > start ? end - piece * PIECE : 0;
+        for (u32 cut = __ballot_sync(FULL_MASK, total > PIECE); cut; cut &= cut - 1) {
+            int word = __ffs(cut) - 1, from = __shfl_sync(FULL_MASK, start, word), to = __shfl_sync(FULL_MASK, end, word);
+            for (int i = (from + PIECE - 1) / PIECE + lane; i * PIECE < to; i += 32) edges[i] = i * PIECE > from ? -1 : 0;
+        }
     }
 #pragma unroll 1
     for (int round = 0; round < rounds; round++) {
@@ -135,152 +146,221 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
     }
 }
 
-#ifndef AHEAD
-#define AHEAD (ELEMENT_BFLOAT16 ? 8 : 4)
+// Rows ahead and blocks a multiprocessor where the gradient is overwritten, and where it is added to.
+#ifndef WRITE_AHEAD
+#define WRITE_AHEAD (ELEMENT_BFLOAT16 && VECTOR > 1 ? 16 : 8)
 #endif
-#ifndef PIECES_BLOCKS
-#define PIECES_BLOCKS 8
+#ifndef WRITE_BLOCKS
+#define WRITE_BLOCKS 5
 #endif
-#ifndef PIECE
-#define PIECE 32
+#ifndef ADD_AHEAD
+#define ADD_AHEAD 4
+#endif
+#ifndef ADD_BLOCKS
+#define ADD_BLOCKS (ELEMENT_BFLOAT16 ? 6 : 5)
+#endif
+// Rows of the gradient that is added to: 0 on their way to the second-level cache, 1 to registers.
+#ifndef OLD_ROWS
+#define OLD_ROWS 1
+#endif
+// Zeros are written before the sums (0), after them where a word is cut (1), always after them (2).
+#ifndef LATE_ZEROS
+#define LATE_ZEROS 1
 #endif
 #ifndef PIECE_THREADS
 #define PIECE_THREADS 128
 #endif
-constexpr int WIDE = VECTOR > 1 ? 4 : 1;
+constexpr int WIDE = VECTOR > 1 ? 4 : 1, GROUP_PIECES = 32, PARTS_AHEAD = 8;
+
+// What other blocks of this launch have stored: not from the first-level cache.
+DEVICE void load_stored(Floats<4> &v, const float *from) {
+    asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(v.at[0]), "=f"(v.at[1]), "=f"(v.at[2]), "=f"(v.at[3])
+                 : "l"(from)
+                 : "memory");
+}
+DEVICE void load_stored(Floats<1> &v, const float *from) {
+    asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(v.at[0]) : "l"(from) : "memory");
+}
+
+// Counts an arrival, from `expected` − 1 back to zero, and returns how many came before. What this thread, or another ahead of
+// it at a barrier, stored before is seen by whoever counts later, and behind the next barrier by that one's block.
+DEVICE int arrive(u32 *counter, int expected) {
+    u32 before;
+    asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
+                 : "=r"(before)
+                 : "l"(counter), "r"((u32)expected - 1)
+                 : "memory");
+    return before;
+}
 
 // Sums of the rows of the words that begin in a piece, and zeros for those of words PIECE · piece … that do not occur. A word of
-// more than PIECE rows is cut: `partial` [pieces][2][width] takes first the sum of the one that the piece before began, second of
-// the one that goes on in the piece after (and did not begin before), whose number is `going`, else −1. Blocks of all channels of
-// a piece follow each other: ⌈max(tokens, vocabulary) / PIECE⌉ · ⌈width / (PIECE_THREADS WIDE)⌉.
-BOUNDED_KERNEL(embedding_backward_pieces, PIECE_THREADS, PIECES_BLOCKS)
-(float *dtable, float *partial, int *going, const element *dy, const int *positions, const int *sorted, const int *starts,
- const int *counts, int tokens, int vocabulary, int width, int overwrite) {
+// more than PIECE rows is cut: `partial` [pieces][2][width] takes first the sum of the one that an earlier piece began, second of
+// the one that goes on in the piece after (and did not begin before). Blocks of all channels of a piece follow each other.
+//
+// Who adds up the parts of a word: the last block of GROUP_PIECES pieces those of the group, the last of the groups those of
+// the word. `arrivals` [pieces][3][blocks a piece]: of the group that begins with the first, with the second sum; of the word that
+// begins in the piece. The last arrival leaves zero, so the counters serve the next run.
+template <bool OVERWRITE, int AHEAD>
+DEVICE void add_piece(
+    float *dtable, float *partial, u32 *arrivals, const element *dy, const int *positions, const int *sorted,
+    const int *edges, const int *starts, const int *counts, int tokens, int vocabulary, int width) {
+    static_assert(PIECE == 32 && PIECE_THREADS > 2 * PIECE + 1, "a lane a position, a thread a position of two pieces");
     // Of the piece and of what may belong to it of the next; words[0] is the one before.
-    __shared__ int rows[2 * PIECE], words[2 * PIECE + 2];
-    __shared__ bool absent[PIECE];
-    int total = starts[vocabulary - 1] + counts[vocabulary - 1];
+    __shared__ int rows[2 * PIECE + 1], words[2 * PIECE + 2];
+    __shared__ bool last;
     int across = (width + PIECE_THREADS * WIDE - 1) / (PIECE_THREADS * WIDE), piece = blockIdx.x / across;
-    int slice = blockIdx.x - piece * across, first = piece * PIECE;
-    for (int i = threadIdx.x; i < 2 * PIECE + 2; i += PIECE_THREADS) {
-        int at = first + i - 1;
-        // Loaded while `total` is.
-        bool inside = at >= 0 && at < tokens;
-        int word = inside ? sorted[at] : -1, row = inside ? positions[at] : 0;
-        words[i] = at < total ? word : -1;
-        if (i > 0 && i <= 2 * PIECE) rows[i - 1] = row;
-    }
-    if (threadIdx.x < PIECE) {
-        int word = first + threadIdx.x;
-        absent[threadIdx.x] = overwrite && word < vocabulary && counts[word] == 0;
-    }
+    int slice = blockIdx.x - piece * across, first = piece * PIECE, lane = lane_id();
+    // All of these are on their way together.
+    int total = starts[vocabulary - 1] + counts[vocabulary - 1];
+    int edge = first < tokens ? edges[piece] : 0, next = first + PIECE < tokens ? edges[piece + 1] : 0;
+    int at = first + threadIdx.x - 1;
+    bool inside = threadIdx.x < 2 * PIECE + 2 && at >= 0 && at < tokens;
+    int own_word = inside ? sorted[at] : -1, own_row = inside ? positions[at] : 0;
+    int often = OVERWRITE && first + lane < vocabulary ? counts[first + lane] : 1;
+    if (threadIdx.x < 2 * PIECE + 2) words[threadIdx.x] = at < total ? own_word : -1;
+    if (threadIdx.x - 1u <= 2 * PIECE) rows[threadIdx.x - 1] = own_row;
+    // Bit i: word first + i does not occur.
+    u32 absent = __ballot_sync(FULL_MASK, often == 0);
     __syncthreads();
-    int channel = (slice * PIECE_THREADS + threadIdx.x) * WIDE;
-    int begin = 0, end = min(PIECE, total - first);
-    bool cut = false;
-    if (end > 0) {
-        int upper = words[1], lower = words[end];
-        int upper_start = starts[upper] - first, upper_size = counts[upper];
-        int lower_end = starts[lower] + counts[lower] - first, lower_size = counts[lower];
-        // What the piece before adds up.
-        if (upper_start < 0 && upper_size <= PIECE) begin = min(end, upper_start + upper_size);
-        bool begins_here = lower_end - lower_size >= 0;
-        cut = begins_here && lower_size > PIECE;
-        if (begins_here && !cut) end = lower_end;
-    }
-    if (slice == 0 && threadIdx.x == 0 && first < tokens) going[piece] = cut ? words[PIECE] : -1;
+    int channel = (slice * PIECE_THREADS + threadIdx.x) * WIDE, left = total - first;
+    // Bit i: the word of row i ends with it.
+    u32 early = __ballot_sync(FULL_MASK, words[lane + 1] != words[lane + 2]);
+    u32 later = __ballot_sync(FULL_MASK, words[PIECE + lane + 1] != words[PIECE + lane + 2]);
+    unsigned long long endings = (unsigned long long)later << 32 | early;
     if (channel >= width) return;
+    dtable += channel, partial += channel, dy += channel;
+    // A word that is cut: continues here, or begins here and goes on.
+    bool continues = left > 0 && edge < 0;
+    bool goes_on = left > PIECE && next < 0 && !(continues && words[1] == words[PIECE]);
+    int begin = left > 0 ? max(edge, 0) : 0, end = left > PIECE ? PIECE + max(next, 0) : left;
     typedef Packed<element, WIDE> Row;
+    typedef Packed<float, WIDE> Old;
     Row ahead[2][AHEAD];
-    auto fetch_rows = [&](Row(&to)[AHEAD], int base) {
+    Old old_ahead[2][AHEAD];
+    auto fetch_rows = [&](Row(&to)[AHEAD], Old(&old)[AHEAD], int base) {
         if (base >= end) return;
+        u32 ends = endings >> base;
 #pragma unroll
         for (int i = 0; i < AHEAD; i++) {
-            int at = min(base + i, end - 1), word = words[at + 1];
-            to[i] = fetch<WIDE>(dy + (i64)rows[at] * width + channel);
-            if (!overwrite && words[at + 2] != word)
-                asm volatile("prefetch.global.L2 [%0];" ::"l"(dtable + (i64)word * width + channel));
+            int at = min(base + i, end - 1);
+            to[i] = fetch<WIDE>(dy + (i64)rows[at] * width);
+            if (OVERWRITE || (ends >> i & 1) == 0 || base + i >= end) continue;
+            const float *from = dtable + (i64)words[at + 1] * width;
+            if (OLD_ROWS) {
+                old[i] = fetch<WIDE>(from);
+            } else {
+                asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+            }
         }
     };
-    fetch_rows(ahead[0], begin);
+    auto write_zeros = [&] {
+        Floats<WIDE> zero = {};
+        for (u32 set = absent; set; set &= set - 1) store_vector(dtable + (i64)(first + __ffs(set) - 1) * width, zero);
+    };
+    bool zeros_left = OVERWRITE && (LATE_ZEROS == 2 || (LATE_ZEROS == 1 && (continues || goes_on)));
+    fetch_rows(ahead[0], old_ahead[0], begin);
+    if (OVERWRITE && !zeros_left) write_zeros();
     Floats<WIDE> sum = {};
-    if (overwrite)
-        for (int i = 0; i < PIECE; i++)
-            if (absent[i]) store_vector(dtable + (i64)(first + i) * width + channel, sum);
     bool begins = words[begin] != words[begin + 1];
 #pragma unroll 1
     for (int base = begin; base < end; base += 2 * AHEAD)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             int from = base + half * AHEAD;
-            fetch_rows(ahead[1 - half], from + AHEAD);
+            fetch_rows(ahead[1 - half], old_ahead[1 - half], from + AHEAD);
+            u32 word_ends = endings >> min(from, 63);
 #pragma unroll
             for (int i = 0; i < AHEAD; i++) {
                 if (from + i >= end) break;
                 Floats<WIDE> row = widen(ahead[half][i]);
 #pragma unroll
                 for (int j = 0; j < WIDE; j++) sum.at[j] += row.at[j];
-                int word = words[from + i + 1];
-                bool ends = words[from + i + 2] != word;
+                bool ends = word_ends >> i & 1;
                 if (!ends && from + i + 1 < end) continue;
                 bool whole = begins && ends;
-                float *to = whole ? dtable + (i64)word * width : partial + (2 * (i64)piece + (begins ? 1 : 0)) * width;
-                if (whole && !overwrite) {
+                int to_row = whole ? words[from + i + 1] : 2 * piece + (begins ? 1 : 0);
+                float *to = (whole ? dtable : partial) + (i64)to_row * width;
+                if (whole && !OVERWRITE) {
                     Floats<WIDE> old;
-                    load_vector(old, to + channel);
+                    if (OLD_ROWS) {
+                        old = widen(old_ahead[half][i]);
+                    } else {
+                        load_vector(old, to);
+                    }
 #pragma unroll
                     for (int j = 0; j < WIDE; j++) sum.at[j] += old.at[j];
                 }
-                store_vector(to + channel, sum);
+                store_vector(to, sum);
                 sum = {};
                 begins = true;
             }
         }
-}
 
-constexpr int LANES = 16;
-
-// Words that were cut: the sums of their pieces. A block takes 32 WIDE channels and every gridDim.y-th piece; LANES threads share
-// out the pieces of a word. Grid: (⌈width / (32 WIDE)⌉, any), 32 LANES threads.
-BOUNDED_KERNEL(embedding_backward_words, 32 * LANES, 2)
-(float *dtable, const float *partial, const int *going, const int *starts, const int *counts, int pieces, int width,
- int overwrite) {
-    __shared__ int begun[32 * LANES];
-    __shared__ Floats<WIDE> sums[LANES][32];
-    int lane = threadIdx.x / 32, channel = (blockIdx.x * 32 + threadIdx.x % 32) * WIDE, step = gridDim.y;
-    for (int base = blockIdx.y; base < pieces; base += 32 * LANES * step) {
-        int own = base + threadIdx.x * step;
+    // Whether this block is the last of `expected`; then it may read what the others stored.
+    auto comes_last = [&](u32 *counter, int expected) {
         __syncthreads();
-        begun[threadIdx.x] = own < pieces ? going[own] : -1;
+        if (threadIdx.x == 0) last = arrive(counter, expected) == expected - 1;
+        if (zeros_left) write_zeros();
+        zeros_left = false;
         __syncthreads();
-        for (int i = 0; i < 32 * LANES && base + i * step < pieces; i++) {
-            int word = begun[i], from = base + i * step;
-            if (word < 0) continue;
-            int last = (starts[word] + counts[word] - 1) / PIECE;
-            Floats<WIDE> sum = {};
-            if (channel < width)
-#pragma unroll 8
-                for (int piece = from + lane; piece <= last; piece += LANES) {
-                    Floats<WIDE> more;
-                    load_vector(more, partial + (2 * (i64)piece + (piece == from ? 1 : 0)) * width + channel);
+        return last;
+    };
+#pragma unroll 1
+    for (int part = 0; part < 2; part++) {
+        if (!(part == 0 ? continues : goes_on)) continue;
+        int word = words[part == 0 ? 1 : PIECE], start = starts[word], head = start / PIECE;
+        int pieces = (start + counts[word] - 1) / PIECE - head + 1;
+        int lead = head + (piece - head) / GROUP_PIECES * GROUP_PIECES, step = 1;
+        auto stored = [&](int piece) { return partial + (2 * (i64)piece + (piece == head ? 1 : 0)) * width; };
+        int expected = min(GROUP_PIECES, head + pieces - lead), counter = 3 * lead + (lead == head ? 1 : 0);
+        while (comes_last(arrivals + (i64)counter * across + slice, expected)) {
+            sum = {};
+#pragma unroll 1
+            for (int base = 0; base < expected; base += PARTS_AHEAD) {
+                Floats<WIDE> more[PARTS_AHEAD];
 #pragma unroll
-                    for (int j = 0; j < WIDE; j++) sum.at[j] += more.at[j];
-                }
-            sums[lane][threadIdx.x % 32] = sum;
-            __syncthreads();
-            if (lane == 0 && channel < width) {
-                float *to = dtable + (i64)word * width + channel;
-                Floats<WIDE> old = {};
-                if (!overwrite) load_vector(old, to);
+                for (int i = 0; i < PARTS_AHEAD; i++)
+                    if (base + i < expected) load_stored(more[i], stored(lead + (base + i) * step));
 #pragma unroll
-                for (int k = 1; k < LANES; k++)
+                for (int i = 0; i < PARTS_AHEAD; i++)
+                    if (base + i < expected)
 #pragma unroll
-                    for (int j = 0; j < WIDE; j++) sum.at[j] += sums[k][threadIdx.x].at[j];
+                        for (int j = 0; j < WIDE; j++) sum.at[j] += more[i].at[j];
+            }
+            if (step == 1 && pieces > GROUP_PIECES) {
+                // In place of the first sum of the group.
+                store_vector(stored(lead), sum);
+                lead = head, step = GROUP_PIECES, counter = 3 * head + 2;
+                expected = (pieces + GROUP_PIECES - 1) / GROUP_PIECES;
+                continue;
+            }
+            float *to = dtable + (i64)word * width;
+            if (!OVERWRITE) {
+                Floats<WIDE> old;
+                load_vector(old, to);
 #pragma unroll
                 for (int j = 0; j < WIDE; j++) sum.at[j] += old.at[j];
-                store_vector(to, sum);
             }
-            __syncthreads();
+            store_vector(to, sum);
+            break;
         }
     }
+    if (zeros_left) write_zeros();
+}
+
+// ⌈max(tokens, vocabulary) / PIECE⌉ · ⌈width / (PIECE_THREADS WIDE)⌉ blocks.
+BOUNDED_KERNEL(embedding_backward_write, PIECE_THREADS, WRITE_BLOCKS)
+(float *dtable, float *partial, u32 *arrivals, const element *dy, const int *positions, const int *sorted,
+ const int *edges, const int *starts, const int *counts, int tokens, int vocabulary, int width) {
+    add_piece<true, WRITE_AHEAD>(
+        dtable, partial, arrivals, dy, positions, sorted, edges, starts, counts, tokens, vocabulary, width);
+}
+
+// ⌈tokens / PIECE⌉ · ⌈width / (PIECE_THREADS WIDE)⌉ blocks.
+BOUNDED_KERNEL(embedding_backward_add, PIECE_THREADS, ADD_BLOCKS)
+(float *dtable, float *partial, u32 *arrivals, const element *dy, const int *positions, const int *sorted,
+ const int *edges, const int *starts, const int *counts, int tokens, int vocabulary, int width) {
+    add_piece<false, ADD_AHEAD>(
+        dtable, partial, arrivals, dy, positions, sorted, edges, starts, counts, tokens, vocabulary, width);
 }
