@@ -279,10 +279,10 @@ def time_embedding_forward(table):
         report(name, ROWS * D * (values.element_size() + 2), run)
 
 
-def time_embedding_backward(name, tokens, stretch=1024, threads=128, **defines):
+def time_embedding_backward(name, tokens, stretch=1024, threads=128):
     """stretch: tokens a round that a warp sorts; threads: of a block that adds up a piece of 32 positions. The forward sorts
     (time apart), the backward adds up; it may run again with the same sorted tokens."""
-    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8, PIECE_THREADS=threads, **defines)
+    m = module("Embedding", ELEMENT_BFLOAT16=1, TABLE="float", VECTOR=8)
     dy, dtable, pieces, slices = new(ROWS, D), poisoned(WORDS, D, dtype=torch.float32), ROWS // 32, D // (4 * threads)
     positions, words, edges, starts, counts, arrivals = (
         torch.full((n,), -2, device="cuda", dtype=torch.int32)
@@ -317,15 +317,15 @@ def time_embedding_backward(name, tokens, stretch=1024, threads=128, **defines):
                 print(f"    {'sort':32} {median(sort):.4f} ms", flush=True)
 
 
-def time_embedding(note="", **settings):
+def time_embedding():
     """Words drawn evenly, as often as in a text (the k-th most frequent 1 / k), one word only."""
-    for table in () if settings else (torch.float32, bf16):
+    for table in (torch.float32, bf16):
         time_embedding_forward(table)
     even = torch.randint(0, WORDS, (ROWS,), device="cuda", dtype=torch.int32)
     share = 1 / torch.arange(1, WORDS + 1, device="cuda", dtype=torch.float64)
-    time_embedding_backward(f"even {note}".strip(), even, **settings)
-    time_embedding_backward(f"zipf {note}".strip(), torch.multinomial(share, ROWS, replacement=True).int(), **settings)
-    time_embedding_backward(f"one word {note}".strip(), torch.full_like(even, 777), **settings)
+    time_embedding_backward("even", even)
+    time_embedding_backward("zipf", torch.multinomial(share, ROWS, replacement=True).int())
+    time_embedding_backward("one word", torch.full_like(even, 777))
 
 
 # --- Elementwise --------------------------------------------------------------------------------------------------
@@ -448,10 +448,10 @@ def convolution():
     mixer = dict(pitch=PROJECTIONS, head=256, vector=8)
     Convolution([1536, 1536, 3072], **mixer).time("q, k and v, heads normalised")
     if VARIANTS:
-        for settings in (dict(head=0, vector=4), dict(blocks={"forward": 5}), dict(stages={"forward": 4, "backward": 3}),
-                         dict(limit={"forward": 96, "backward": 96}), dict(limit={"forward": 32, "backward": 320}),
-                         dict(blocks={"forward": 3, "backward": 4}, stages={"forward": 4, "backward": 3})):
-            Convolution([1536, 1536, 3072], **{**mixer, **settings}).time(labelled(settings))
+        for limit in (dict(forward=48, backward=320), dict(forward=32, backward=240), dict(forward=24, backward=480)):
+            for channels in (1536, 3072):
+                Convolution([channels], limit=limit).time(f"{channels} {labelled(limit)}")
+            Convolution([1536, 1536, 3072], limit=limit, **mixer).time(labelled(limit))
         Convolution([2048, 2048, 2048], pitch=PROJECTIONS, head=128).time("heads of 128 normalised")
 
 
@@ -472,21 +472,8 @@ def cross_entropy():
         time_cross_entropy(threads=threads)
 
 
-def embedding():
-    # Each tries settings of both kernels, the one that overwrites and the one that adds: but for threads they share none.
-    variants = (
-        dict(WRITE_AHEAD=8, WRITE_BLOCKS=7, OLD_ROWS=0, ADD_AHEAD=8, ADD_BLOCKS=7),
-        dict(LATE_ZEROS=0, ADD_AHEAD=8, ADD_BLOCKS=4),
-        dict(LATE_ZEROS=2, ADD_AHEAD=6, ADD_BLOCKS=4),
-        dict(WRITE_BLOCKS=6, ADD_BLOCKS=8),
-        dict(WRITE_AHEAD=12, WRITE_BLOCKS=6, OLD_ROWS=0, ADD_AHEAD=16, ADD_BLOCKS=5),
-        dict(threads=256, WRITE_BLOCKS=2, ADD_BLOCKS=3))
-    for settings in ({},) + (variants if VARIANTS else ()):
-        time_embedding(labelled(settings), **settings)
-
-
 PARTS = {"convolution": convolution, "norms": norms, "swiglu": swiglu, "cross-entropy": cross_entropy,
-         "adamw": time_adamw, "embedding": embedding, "elementwise": time_elementwise}
+         "adamw": time_adamw, "embedding": time_embedding, "elementwise": time_elementwise}
 unknown = [name for name in ONLY if name not in PARTS]
 if unknown:
     sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")

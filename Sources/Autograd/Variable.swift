@@ -72,7 +72,8 @@ public final class Parameter: Variable {
     /// The value rounded to bfloat16, kept beside it: converted when the value has changed since.
     package func bfloat16Copy(on cuda: CUDABackend) throws -> Tensor {
         if value.dtype == .bfloat16 { return value }
-        let copy = try halves ?? stack.map { $0.memory.rows(try $0.memory.halves(on: cuda), $0.index) }
+        let copy =
+            try halves ?? stack.map { $0.memory.rows(try $0.memory.halves(on: cuda), $0.index) }
             ?? cuda.empty(shape, .bfloat16)
         halves = copy
         if !halvesAreCurrent { try cuda.convert(value, into: copy) }

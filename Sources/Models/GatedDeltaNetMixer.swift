@@ -148,7 +148,8 @@ final class GatedDeltaNetMixer {
     }
 
     /// log α and β [B, T, HV]; nil where the switch is off.
-    private func gates(_ tape: Tape, _ decayColumns: Columns?, _ betaColumns: Columns?) throws -> (Variable?, Variable?) {
+    private func gates(_ tape: Tape, _ decayColumns: Columns?, _ betaColumns: Columns?) throws -> (Variable?, Variable?)
+    {
         guard var input = decayColumns ?? betaColumns else { return (nil, nil) }
         var (decayInput, betaInput) = (decayColumns, betaColumns)
         if decayInput == nil || betaInput == nil {

@@ -147,30 +147,9 @@ BOUNDED_KERNEL(embedding_backward_sort, 32 * SORT_WARPS, 1)
 }
 
 // Rows ahead and blocks a multiprocessor where the gradient is overwritten, and where it is added to.
-#ifndef WRITE_AHEAD
-#define WRITE_AHEAD (ELEMENT_BFLOAT16 && VECTOR > 1 ? 16 : 8)
-#endif
-#ifndef WRITE_BLOCKS
-#define WRITE_BLOCKS 5
-#endif
-#ifndef ADD_AHEAD
-#define ADD_AHEAD 4
-#endif
-#ifndef ADD_BLOCKS
-#define ADD_BLOCKS (ELEMENT_BFLOAT16 ? 6 : 5)
-#endif
-// Rows of the gradient that is added to: 0 on their way to the second-level cache, 1 to registers.
-#ifndef OLD_ROWS
-#define OLD_ROWS 1
-#endif
-// Zeros are written before the sums (0), after them where a word is cut (1), always after them (2).
-#ifndef LATE_ZEROS
-#define LATE_ZEROS 1
-#endif
-#ifndef PIECE_THREADS
-#define PIECE_THREADS 128
-#endif
-constexpr int WIDE = VECTOR > 1 ? 4 : 1, GROUP_PIECES = 32, PARTS_AHEAD = 8;
+constexpr int WRITE_AHEAD = ELEMENT_BFLOAT16 && VECTOR > 1 ? 16 : 8, WRITE_BLOCKS = 5;
+constexpr int ADD_AHEAD = 4, ADD_BLOCKS = ELEMENT_BFLOAT16 ? 8 : 5;
+constexpr int PIECE_THREADS = 128, WIDE = VECTOR > 1 ? 4 : 1, GROUP_PIECES = 32, PARTS_AHEAD = 8;
 
 // What other blocks of this launch have stored: not from the first-level cache.
 DEVICE void load_stored(Floats<4> &v, const float *from) {
@@ -246,21 +225,14 @@ DEVICE void add_piece(
             int at = min(base + i, end - 1);
             to[i] = fetch<WIDE>(dy + (i64)rows[at] * width);
             if (OVERWRITE || (ends >> i & 1) == 0 || base + i >= end) continue;
-            const float *from = dtable + (i64)words[at + 1] * width;
-            if (OLD_ROWS) {
-                old[i] = fetch<WIDE>(from);
-            } else {
-                asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
-            }
+            old[i] = fetch<WIDE>(dtable + (i64)words[at + 1] * width);
         }
     };
     auto write_zeros = [&] {
         Floats<WIDE> zero = {};
         for (u32 set = absent; set; set &= set - 1) store_vector(dtable + (i64)(first + __ffs(set) - 1) * width, zero);
     };
-    bool zeros_left = OVERWRITE && (LATE_ZEROS == 2 || (LATE_ZEROS == 1 && (continues || goes_on)));
     fetch_rows(ahead[0], old_ahead[0], begin);
-    if (OVERWRITE && !zeros_left) write_zeros();
     Floats<WIDE> sum = {};
     bool begins = words[begin] != words[begin + 1];
 #pragma unroll 1
@@ -282,12 +254,7 @@ DEVICE void add_piece(
                 int to_row = whole ? words[from + i + 1] : 2 * piece + (begins ? 1 : 0);
                 float *to = (whole ? dtable : partial) + (i64)to_row * width;
                 if (whole && !OVERWRITE) {
-                    Floats<WIDE> old;
-                    if (OLD_ROWS) {
-                        old = widen(old_ahead[half][i]);
-                    } else {
-                        load_vector(old, to);
-                    }
+                    Floats<WIDE> old = widen(old_ahead[half][i]);
 #pragma unroll
                     for (int j = 0; j < WIDE; j++) sum.at[j] += old.at[j];
                 }
@@ -297,6 +264,8 @@ DEVICE void add_piece(
             }
         }
 
+    // Zeros come last: after the sums, or while an arrival is under way.
+    bool zeros_left = OVERWRITE;
     // Whether this block is the last of `expected`; then it may read what the others stored.
     auto comes_last = [&](u32 *counter, int expected) {
         __syncthreads();

@@ -40,7 +40,8 @@ enum GatedRMSNormCases {
         ) { tape, inputs in
             // Where x has heads, a row of the projection is those of a token.
             let joined = Shape(shape.dims.dropLast(2) + [shape.dims.suffix(2).reduce(1, *)])
-            let gate = try amongOthers
+            let gate =
+                try amongOthers
                 ? tape.amongOthers([tape.reshape(inputs[1], shape.rank > 2 ? joined : shape)])[0] : Columns(inputs[1])
             return [
                 try tape.gatedRMSNorm(

@@ -34,7 +34,8 @@ enum GatesCases {
         ) { tape, inputs in
             let projections = try amongOthers ? tape.amongOthers([inputs[0], inputs[1]]) : inputs.map { Columns($0) }
             let (logDecay, beta) = try tape.gates(
-                projections[0], projections[1], aLog: inputs[2], dtBias: inputs[3], allowNegativeEigenvalues: strength == 2)
+                projections[0], projections[1], aLog: inputs[2], dtBias: inputs[3],
+                allowNegativeEigenvalues: strength == 2)
             return [logDecay, beta]
         }
     }

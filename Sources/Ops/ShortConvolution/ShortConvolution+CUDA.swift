@@ -81,9 +81,11 @@ struct ShortConvolutionCUDA {
             }
         } else {
             let factors = try launchForward(outputs, weights, shift)
+            // Outputs as they are have no part in the backward.
+            let lengths = zip(outputs, factors).map { output, factor in factor.map { (output: output, factor: $0) } }
             try launchStates(finalStates)
             let results = tape.record(inputs, outputs + finalStates) { gradients in
-                try backward(Array(gradients), outputs: outputs, factors: factors, weights: weights, shift: shift)
+                try backward(gradients, lengths: lengths, weights: weights, shift: shift)
             }
             return zip(results, results.dropFirst(parts.count)).map { ($0, $1) }
         }
@@ -121,15 +123,17 @@ struct ShortConvolutionCUDA {
         }
     }
 
-    /// - Parameter gradients: of the outputs, then of the final states
+    /// - Parameters:
+    ///   - gradients: of the outputs, then of the final states
+    ///   - lengths: of parts that are normalised, the output and 1 / length of its heads
     private func backward(
-        _ gradients: [Tensor?], outputs: [Tensor], factors: [Tensor?], weights: [Tensor], shift: Tensor?
+        _ gradients: [Tensor?], lengths: [(output: Tensor, factor: Tensor)?], weights: [Tensor], shift: Tensor?
     ) throws -> [Tensor?] {
         let upstream = try parts.indices.map { index in
             let gradient = try gradients[index] ?? cuda.zeros(parts[index].x.shape, dtype)
-            guard let heads, let factor = factors[index] else { return gradient }
+            guard let heads, let (output, factor) = lengths[index] else { return gradient }
             let shape: Shape = [factor.count, heads.dim]
-            return try l2NormBackward(cuda, gradient.reshaped(shape), y: outputs[index].reshaped(shape), factor: factor)
+            return try l2NormBackward(cuda, gradient.reshaped(shape), y: output.reshaped(shape), factor: factor)
         }
         let dx = try parts.map { try $0.x.gradient(on: cuda) }
         // Zeros: a sequence without tokens writes nothing.

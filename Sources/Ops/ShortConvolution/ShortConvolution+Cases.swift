@@ -16,7 +16,8 @@ enum ShortConvolutionCases {
             make("packed", x: [1, 300, 40], bias: true, boundaries: [0, 1, 64, 66, 129, 300]),
             make("packed_state", x: [1, 300, 40], state: true, boundaries: [0, 2, 2, 256, 258, 300]),
             make("channels_300", x: [1, 100, 300], width: 3, bias: true),
-            make("side_by_side", x: [1, 300, 40], state: true, boundaries: [0, 2, 2, 256, 258, 300], amongOthers: true),
+            make(
+                "side_by_side", x: [1, 300, 40], state: true, boundaries: [0, 2, 2, 256, 258, 300], amongOthers: true),
             make("side_by_side_ragged", x: [3, 65, 257], bias: true, state: true, amongOthers: true),
             make("side_by_side_step", x: [7, 1, 48], state: true, amongOthers: true),
             make("training", x: [1, 4096, 768]),
@@ -57,7 +58,9 @@ enum ShortConvolutionCases {
     static let several: [OperationCase] = [
         makeSeveral("tiny", rows: [1, 5], heads: 1, headDim: 4, values: 3, tiny: true),
         makeSeveral("heads_64", rows: [2, 65], heads: 2, headDim: 64, values: 136),
-        makeSeveral("heads_128_packed", rows: [1, 300], heads: 3, headDim: 128, values: 64, boundaries: [0, 2, 2, 256, 258, 300]),
+        makeSeveral(
+            "heads_128_packed", rows: [1, 300], heads: 3, headDim: 128, values: 64,
+            boundaries: [0, 2, 2, 256, 258, 300]),
         makeSeveral("heads_256", rows: [3, 37], heads: 1, headDim: 256, values: 512),
         makeSeveral("heads_256_states", rows: [2, 66], heads: 2, headDim: 256, values: 40, states: true),
         makeSeveral("heads_96", rows: [1, 33], heads: 2, headDim: 96, values: 64),
@@ -73,8 +76,10 @@ enum ShortConvolutionCases {
         let channels = [heads * headDim, heads * headDim, values]
         let sequences = boundaries.map { $0.count - 1 } ?? rows[0]
         var inputs = zip(["q", "k", "v"], channels).flatMap { name, channels -> [OperationCase.Input] in
-            [.normal(name, Shape(rows + [channels])),
-             .normal("weight_\(name)", [channels, 4], scale: 0.5).with(alwaysFloat32: true)]
+            [
+                .normal(name, Shape(rows + [channels])),
+                .normal("weight_\(name)", [channels, 4], scale: 0.5).with(alwaysFloat32: true),
+            ]
                 + (states ? [.normal("state_\(name)", [sequences, channels, 3]).with(alwaysFloat32: true)] : [])
         }
         if let boundaries { inputs.append(.integers("cu_seqlens", boundaries)) }

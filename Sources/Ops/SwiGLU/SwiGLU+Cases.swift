@@ -11,7 +11,9 @@ enum SwiGLUCases {
             make("training", rows: 4096, width: 704),
         ] + [1, 63, 64, 65, 100, 257].map { make("ragged_\($0)", rows: $0, width: 33) }
 
-    private static func make(_ name: String, rows: Int, width: Int, scale: Double = 1, amongOthers: Bool = false, tiny: Bool = false)
+    private static func make(
+        _ name: String, rows: Int, width: Int, scale: Double = 1, amongOthers: Bool = false, tiny: Bool = false
+    )
         -> OperationCase
     {
         OperationCase(
