@@ -95,7 +95,7 @@ struct ShortConvolutionCUDA {
     /// - Returns: 1 / length of every head [tokens, heads], where a part is normalised
     private func launchForward(_ outputs: [Tensor], _ weights: [Tensor], _ shift: Tensor?) throws -> [Tensor?] {
         let grid = ConvolutionGrid(
-            cuda, parts.map(\.shape.channels), vector: forwardVector, tokens, blocks: forwardBlocks, limit: 48)
+            cuda, parts.map(\.shape.channels), vector: forwardVector, tokens, blocks: forwardBlocks, limit: 24)
         let factors = try parts.map { part in
             try part.normalises ? heads.map { try cuda.empty([tokens, part.shape.channels / $0.dim]) } : nil
         }
@@ -141,7 +141,7 @@ struct ShortConvolutionCUDA {
             part.initialState?.requiresGradient ?? false ? try cuda.zeros(part.shape.stateShape) : nil
         }
         let grid = ConvolutionGrid(
-            cuda, parts.map(\.shape.channels), vector: vector, tokens, blocks: backwardBlocks, limit: 160)
+            cuda, parts.map(\.shape.channels), vector: vector, tokens, blocks: backwardBlocks, limit: 320)
         let allChannels = parts.reduce(0) { $0 + $1.shape.channels }
         let partial = try cuda.empty([grid.grid.1, (bias == nil ? taps : taps + 1) * allChannels])
         var arguments = ofParts { dx[$0].argument }
