@@ -45,7 +45,9 @@ let operations: [Operation] = [
     Operation(name: "Gates"),
     Operation(
         name: "GatedDeltaRule", kernel: false,
-        cuda: ["chunk.cuh", "prepare.cu", "scan.cuh", "scan.cu", "segments.cu", "gradients.cu", "step.cu"],
+        cuda: [
+            "warpgroup.cuh", "chunk.cuh", "prepare.cu", "scan.cuh", "scan.cu", "segments.cu", "gradients.cu", "step.cu",
+        ],
         moreKernels: ["forward.c", "backward.c", "step.c"],
         headers: ["panel.h", "chunk.h", "scan.h", "gradients.h"],
         more: [

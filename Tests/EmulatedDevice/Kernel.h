@@ -22,6 +22,7 @@ void emu_copy_commit(void);
 void emu_copy_wait(int pending);
 unsigned emu_shared_address(const void *pointer);
 void *emu_shared_pointer(unsigned address);
+unsigned emu_matrix_address(unsigned bits);
 void emu_fail(const char *what);
 }
 
@@ -239,6 +240,50 @@ inline void emu_mma_sync_aligned_m16n8k16_row_col_f32_bf16_bf16_f32(
         *c[i] = (float)sum;
     }
 }
+
+// Products of a warpgroup: a warp computes its sixteen rows by itself, at once. B by its descriptor: a core matrix has 8 × 16
+// bytes, the second field says how far the next is along k, the third along n; `transposed` has n in the 16 bytes.
+template <int N, class... Operands>
+inline void emu_wgmma(Operands &...operands) {
+    auto all = std::tie(operands...);
+    constexpr int COUNT = N / 2;
+    unsigned long long descriptor = std::get<COUNT + 4>(all);
+    bool transposed = std::get<COUNT + 5>(all);
+    unsigned own[4] = {std::get<COUNT>(all), std::get<COUNT + 1>(all), std::get<COUNT + 2>(all), std::get<COUNT + 3>(all)};
+    unsigned lane = emu_self()->lane, group = lane / 4, pair = lane % 4 * 2;
+    const char *slots = emu_exchange("wgmma", own, sizeof own);
+    float left[2][16];
+    for (int k = 0; k < 16; k++)
+        for (int half = 0; half < 2; half++) {
+            unsigned word;
+            memcpy(&word, slots + 64 * (group * 4 + k % 8 / 2) + 4 * (half + k / 8 * 2), 4);
+            left[half][k] = emu_bits<float>(k % 2 ? word & 0xffff0000u : word << 16);
+        }
+    unsigned start = emu_matrix_address((descriptor & 0x3fff) << 4), along_k = (descriptor >> 16 & 0x3fff) << 4, along_n = (descriptor >> 32 & 0x3fff) << 4;
+    auto right = [&](int n, int k) {
+        unsigned at = start + n / 8 * along_n + k / 8 * along_k + (transposed ? k % 8 * 16 + n % 8 * 2 : n % 8 * 16 + k % 8 * 2);
+        return emu_bfloat16(*(unsigned short *)emu_shared_pointer(at));
+    };
+    float *sums[COUNT];
+    [&]<size_t... I>(std::index_sequence<I...>) { ((sums[I] = &std::get<I>(all)), ...); }(std::make_index_sequence<COUNT>());
+    for (int i = 0; i < COUNT; i++) {
+        double sum = *sums[i];
+        for (int k = 0; k < 16; k++) sum += (double)left[i / 2 % 2][k] * right(i / 4 * 8 + pair + i % 2, k);
+        *sums[i] = (float)sum;
+    }
+}
+#define EMU_WGMMA(n)                                                                                          \
+    template <class... Operands>                                                                              \
+    inline void emu_wgmma_mma_async_sync_aligned_m64n##n##k16_f32_bf16_bf16(Operands &&...operands) {         \
+        emu_wgmma<n>(operands...);                                                                            \
+    }
+EMU_WGMMA(64)
+EMU_WGMMA(128)
+EMU_WGMMA(256)
+inline void emu_wgmma_fence_sync_aligned() {}
+inline void emu_wgmma_commit_group_sync_aligned() {}
+inline void emu_wgmma_wait_group_sync_aligned(int) {}
+inline void emu_fence_proxy_async() {}
 
 // --- Launching: arguments arrive as addresses ---
 

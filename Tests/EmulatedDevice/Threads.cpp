@@ -292,6 +292,11 @@ unsigned emu_shared_address(const void *pointer) {
     if ((uintptr_t)pointer >> 32) worker->window = (uintptr_t)pointer & ~(uintptr_t)0xffffffff;
     return (unsigned)(uintptr_t)pointer;
 }
+// Descriptors of matrices hold 18 bits of an address in dynamic shared memory.
+unsigned emu_matrix_address(unsigned bits) {
+    unsigned arena = (unsigned)(uintptr_t)worker->shared;
+    return arena + ((bits - arena) & 0x3ffff);
+}
 void *emu_shared_pointer(unsigned address) {
     uintptr_t low = address, arena = (uintptr_t)worker->shared;
     if (low >= arena && low < arena + rounded(SHARED_LIMIT, PAGE)) return (void *)low;

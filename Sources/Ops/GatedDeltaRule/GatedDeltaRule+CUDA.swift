@@ -5,9 +5,11 @@ import GDNTensor
 private let prepareSource = kernelSource(
     "gated_delta_rule_prepare", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/prepare.cu")
 private let scanSource = kernelSource(
-    "gated_delta_rule_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/scan.cuh", "GatedDeltaRule/scan.cu")
+    "gated_delta_rule_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh", "GatedDeltaRule/scan.cuh",
+    "GatedDeltaRule/scan.cu")
 private let segmentSource = kernelSource(
-    "gated_delta_rule_segments", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/scan.cuh", "GatedDeltaRule/segments.cu")
+    "gated_delta_rule_segments", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh", "GatedDeltaRule/scan.cuh",
+    "GatedDeltaRule/segments.cu")
 private let gradientSource = kernelSource(
     "gated_delta_rule_gradients", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/gradients.cu")
 private let stepSource = kernelSource("gated_delta_rule_step", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/step.cu")
@@ -45,7 +47,7 @@ struct GatedDeltaRuleCUDA {
         let count = shape.sequenceCount
         let slots = plan.chunkCapacity * shape.HV
         let prepare = try CUDAKernels(cuda, prepareSource, dtype, plan.defines)
-        let scan = try CUDAKernels(cuda, scanSource, dtype, plan.defines)
+        let scan = try CUDAKernels(cuda, scanSource, dtype, plan.scanDefines)
 
         let chunks = try cuda.empty([plan.chunkCapacity, 4], .int32)
         let firstChunk = try cuda.empty([count + 1], .int32)
@@ -192,7 +194,7 @@ private struct Division {
     func ends(_ dOut: Tensor, inverse: Tensor, scores: Tensor, gates: Tensor, dFinalState: Tensor?) throws -> Tensor {
         let (cuda, shape, plan) = (form.cuda, form.shape, form.plan)
         let (changes, ends) = (try cuda.empty(starts.shape), try cuda.empty(starts.shape))
-        let kernels = try CUDAKernels(cuda, segmentSource, dOut.dtype, plan.defines)
+        let kernels = try CUDAKernels(cuda, segmentSource, dOut.dtype, plan.scanDefines)
         try kernels.launch(
             "gated_delta_rule_backward_segments", blocks: plan.segmentCapacity * shape.HV * plan.valueTiles,
             threads: plan.scanThreads, shared: plan.scanBytes,

@@ -8,6 +8,7 @@ import GDNTensor
 /// the device's multiprocessors, never on the data.
 struct DeltaRulePlan {
     let defines: KernelDefines
+    let scanDefines: KernelDefines
     let gradientDefines: KernelDefines
     /// Threads of the scans, and value tiles a head.
     let scanThreads: Int
@@ -43,6 +44,10 @@ struct DeltaRulePlan {
         let keyPitch = keyPart * splits + pad
         let keyTilesAtOnce = splits > 1 && dtype == .float32 ? 1 : 2
         let chunkPitch = 64 + pad
+        // The matrix units of a warpgroup read tiles of keys by themselves, in cores of 8 × 8 with padding.
+        let hasWarpgroups =
+            dtype == .bfloat16 && device.computeCapability == (9, 0) && [64, 128, 256].contains(shape.K)
+        let keyElements = hasWarpgroups ? 72 * shape.K : 64 * keyPitch
         let gateBytes = 5 * 64 * 4
         // As many segments as it takes to fill the device, where they are four times the sequences or more: the division
         // costs a second pass, over the columns of a transition matrix as well.
@@ -60,9 +65,9 @@ struct DeltaRulePlan {
         let warps = dtype == .bfloat16 && shape.V > 64 && shape.K <= 128 && fills ? 8 : 4
         // `ScanStage` of `scan.cuh`; what a pass leaves out keeps a vector's place.
         func stage(warps: Int, reads: Bool) -> Int {
-            let queries = reads && keyTilesAtOnce == 2 ? 64 * keyPitch : pad
+            let queries = reads && keyTilesAtOnce == 2 ? keyElements : pad
             let scores = reads ? 64 * chunkPitch : pad
-            let elements = 64 * keyPitch + 64 * (16 * warps / splits + pad) + 64 * chunkPitch + queries + scores
+            let elements = keyElements + 64 * (16 * warps / splits + pad) + 64 * chunkPitch + queries + scores
             return elements * size + (splits > 1 ? warps * 32 * 32 : pad) * 4 + gateBytes
         }
         let valueTile = 16 * warps / splits
@@ -80,9 +85,11 @@ struct DeltaRulePlan {
             ("KEY_DIM", "\(shape.K)"), ("VALUE_DIM", "\(shape.V)"), ("GROUPS", "\(shape.HV / shape.H)"),
             ("ERASES", shape.erases ? "1" : "0"), ("ONE_KEY_TILE", keyTilesAtOnce == 1 ? "1" : "0"),
         ]
+        let scanForm = [("STAGES", "\(scanStages)"), ("WARPGROUPS", hasWarpgroups ? "1" : "0")]
         defines = common + [("VALUE_WARPS", "\(warps)"), ("STAGES", "\(scanStages)")]
+        scanDefines = common + [("VALUE_WARPS", "\(warps)")] + scanForm
         let segmentWarps = 4
-        segmentDefines = common + [("VALUE_WARPS", "\(segmentWarps)"), ("STAGES", "\(scanStages)")]
+        segmentDefines = common + [("VALUE_WARPS", "\(segmentWarps)")] + scanForm
         gradientDefines = common + [("VALUE_WARPS", "\(warps)"), ("STAGES", "\(gradientStages)")]
         scanThreads = 32 * warps
         valueTiles = (shape.V + valueTile - 1) / valueTile
@@ -98,7 +105,7 @@ struct DeltaRulePlan {
 
         prepareBytes = max(2 * 64 * (keyPart + pad) * size, 3 * 64 * (64 + 4) * (dtype == .bfloat16 ? 4 : 8))
         scanBytes = scanStages * scanStage
-        stateBytes = scanStages * ((64 * keyPitch + 64 * (valueTile + pad)) * size + gateBytes)
+        stateBytes = scanStages * ((keyElements + 64 * (valueTile + pad)) * size + gateBytes)
         gradientBytes = gradientFixed + gradientStages * gradientStage
         let needed = max(prepareBytes, scanBytes, segmentBytes, gradientBytes)
         guard needed <= device.sharedBytesPerBlock else {

@@ -146,17 +146,6 @@ DEVICE void scale_columns(Accumulator &c, const float *factors, int n) {
     c.at[0] *= f.x, c.at[1] *= f.y, c.at[2] *= f.x, c.at[3] *= f.y;
 }
 
-// Sᵀ += left · right, left 16 × 16 rows of the chunk from `step * 16` on, right a tile [CHUNK][KEY_PITCH].
-DEVICE void update_state(State &s, const FragmentA &left, const element *right, int step) {
-#pragma unroll
-    for (int n = 0; n < KEY_PART / 16; n++) {
-        FragmentB b0, b1;
-        load_b_transposed<KEY_PITCH>(b0, b1, right + first_key(), n * 16, step * 16);
-        multiply(s.at[2 * n], left, b0);
-        multiply(s.at[2 * n + 1], left, b1);
-    }
-}
-
 DEVICE void load_gates(float *tile, const float *gates) {
     for (int i = threadIdx.x; i < GATES / 4; i += SCAN_THREADS) copy_async(tile + i * 4, gates + i * 4, true);
 }

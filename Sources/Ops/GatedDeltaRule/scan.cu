@@ -50,7 +50,7 @@ KERNEL(gated_delta_rule_backward_scan)
 
 // What the states pass needs of one chunk.
 struct StateStage {
-    element k[CHUNK * KEY_PITCH];
+    element k[KEY_ELEMENTS];
     element solved[CHUNK * VALUE_PITCH];
     float gates[GATES];
 };
@@ -59,8 +59,7 @@ DEVICE void load_state_stage(StateStage &stage, const ScanInputs &in, const Chun
     int key_heads = in.value_heads / GROUPS;
     i64 keys = ((i64)chunk.token * key_heads + in.head / GROUPS) * KEY_DIM;
     i64 values = ((i64)chunk.token * in.value_heads + in.head) * VALUE_DIM + in.column;
-    load_tile<CHUNK, KEY_TILE, KEY_PITCH, SCAN_THREADS, KEY_ALIGNED>(stage.k, in.k + keys, (i64)key_heads * KEY_DIM,
-                                                                     chunk.rows, KEY_DIM);
+    load_key_tile(stage.k, in.k + keys, (i64)key_heads * KEY_DIM, chunk.rows);
     load_tile<CHUNK, VALUE_TILE, VALUE_PITCH, SCAN_THREADS, VALUE_ALIGNED>(
         stage.solved, in.rows + values, (i64)in.value_heads * VALUE_DIM, chunk.rows, VALUE_DIM - in.column);
     load_gates(stage.gates, in.gates + ((i64)index * in.value_heads + in.head) * GATES);
@@ -94,10 +93,12 @@ KERNEL(gated_delta_rule_backward_states)
         }
         store_scratch_state(s, states + ((i64)index * value_heads + head) * VALUE_DIM * KEY_DIM, column);
         copy_wait<0>();
+        show_copies();
         __syncthreads();
         if (STAGES == 2 && index + 1 < end)
             load_state_stage(stages[(index + 1 - begin) & 1], in, next, index + 1);
         scale_state(s, gate_decay(stage.gates)[CHUNK - 1]);
+        begin_products();
 #pragma unroll
         for (int step = 0; step < 4; step++) {
             Accumulator left, right;
@@ -106,5 +107,7 @@ KERNEL(gated_delta_rule_backward_states)
             scale_columns(right, gate_rest(stage.gates), 2 * step + 1);
             update_state(s, as_operand(left, right), stage.k, step);
         }
+        commit_products();
+        wait_products<0>();
     }
 }

@@ -8,17 +8,71 @@
 // is shared by two warps, which exchange their sums over the keys. There the float32 form has room for one tile of keys
 // only (ONE_KEY_TILE): k and q take turns in it.
 
+// WARPGROUPS: 1 has the four warps of a warpgroup multiply with tiles of keys together (`warpgroup.cuh`; sm_90a, bfloat16,
+// KEY_DIM 64, 128 or 256). Products with the triangular tiles of a chunk stay a warp's own: they take parts of them.
+
 #ifndef ONE_KEY_TILE
 #define ONE_KEY_TILE 0
 #endif
 
+// A tile of keys or queries [CHUNK][KEY_TILE] of the scans: as cores for warpgroups, else in rows of KEY_PITCH.
+#if WARPGROUPS
+constexpr int CORE_ROW = KEY_TILE / 8 * CORE, KEY_ELEMENTS = CHUNK / 8 * CORE_ROW;
+#else
+constexpr int KEY_ELEMENTS = CHUNK * KEY_PITCH;
+#endif
+
+DEVICE void load_key_tile(element *tile, const element *from, i64 stride, int rows) {
+#if WARPGROUPS
+    constexpr int ACROSS = KEY_TILE / 8;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < CHUNK * ACROSS; i += SCAN_THREADS) {
+        int row = i / ACROSS, core = i % ACROSS;
+        bool valid = row < rows;
+        copy_async(tile + row / 8 * CORE_ROW + core * CORE + row % 8 * 8, valid ? from + row * stride + core * 8 : from, valid);
+    }
+#else
+    load_tile<CHUNK, KEY_TILE, KEY_PITCH, SCAN_THREADS, KEY_ALIGNED>(tile, from, stride, rows, KEY_DIM);
+#endif
+}
+
+// c (sixteen value columns × CHUNK) += a · (columns step · 16 … of a tile)ᵀ, step counted in this warp's keys.
+DEVICE void multiply_with_keys(Accumulator (&c)[CHUNK / 8], const FragmentA &a, const element *tile, int step) {
+#if WARPGROUPS
+    multiply_group<false>(c, a, describe_tile<false>(tile + step * 2 * CORE, CORE_ROW));
+#else
+#pragma unroll
+    for (int n = 0; n < CHUNK / 16; n++) {
+        FragmentB b0, b1;
+        load_b<KEY_PITCH>(b0, b1, tile + first_key(), n * 16, step * 16);
+        multiply(c[2 * n], a, b0);
+        multiply(c[2 * n + 1], a, b1);
+    }
+#endif
+}
+
+// Sᵀ += left · right, left 16 × 16 rows of the chunk from `step * 16` on, right a tile of keys.
+DEVICE void update_state(State &s, const FragmentA &left, const element *right, int step) {
+#if WARPGROUPS
+    multiply_group<true>(s.at, left, describe_tile<true>(right + step * 2 * CORE_ROW, CORE_ROW));
+#else
+#pragma unroll
+    for (int n = 0; n < KEY_PART / 16; n++) {
+        FragmentB b0, b1;
+        load_b_transposed<KEY_PITCH>(b0, b1, right + first_key(), n * 16, step * 16);
+        multiply(s.at[2 * n], left, b0);
+        multiply(s.at[2 * n + 1], left, b1);
+    }
+#endif
+}
+
 // What a block needs of one chunk. READS: whether outputs are read from the state, which takes q and the scores, too.
 template <bool READS>
 struct ScanStage {
-    element k[CHUNK * KEY_PITCH];
+    element k[KEY_ELEMENTS];
     element rows[CHUNK * VALUE_PITCH];  // v forward, the gradient of the outputs backward
     element inverse[CHUNK * CHUNK_PITCH];
-    element q[READS && !ONE_KEY_TILE ? CHUNK * KEY_PITCH : PAD];
+    element q[READS && !ONE_KEY_TILE ? KEY_ELEMENTS : PAD];
     element scores[READS ? CHUNK * CHUNK_PITCH : PAD];
     float sums[KEY_SPLITS > 1 ? VALUE_WARPS * 32 * 32 : PAD];
     float gates[GATES];
@@ -34,8 +88,7 @@ struct ScanInputs {
 DEVICE void load_keys(element *tile, const element *keys, const ScanInputs &in, const Chunk &chunk) {
     int key_heads = in.value_heads / GROUPS;
     i64 offset = ((i64)chunk.token * key_heads + in.head / GROUPS) * KEY_DIM;
-    load_tile<CHUNK, KEY_TILE, KEY_PITCH, SCAN_THREADS, KEY_ALIGNED>(tile, keys + offset, (i64)key_heads * KEY_DIM,
-                                                                     chunk.rows, KEY_DIM);
+    load_key_tile(tile, keys + offset, (i64)key_heads * KEY_DIM, chunk.rows);
 }
 
 template <bool READS>
@@ -135,6 +188,7 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
             load_stage(stage, in, chunk, index);
         }
         copy_wait<0>();
+        show_copies();
         __syncthreads();
         if (STAGES == 2 && index + 1 < end)
             load_stage(stages[(index + 1 - begin) & 1], in, next, index + 1);
@@ -150,25 +204,16 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
         for (int turn = 0; turn <= ONE_KEY_TILE; turn++) {
             if (turn == 1 && !READS) break;
             if (turn == 1) exchange_keys(stage, in.q, in, chunk);
-            const element *keys = stage.k + first_key(), *queries = (ONE_KEY_TILE ? stage.k : stage.q) + first_key();
+            begin_products();
 #pragma unroll
             for (int step = 0; step < KEY_PART / 16; step++) {
                 FragmentA a = as_operand(s.at[2 * step], s.at[2 * step + 1]);
-#pragma unroll
-                for (int n = 0; n < 4; n++) {
-                    FragmentB b0, b1;
-                    if (ERASES && turn == 0) {
-                        load_b<KEY_PITCH>(b0, b1, keys, n * 16, step * 16);
-                        multiply(x[2 * n], a, b0);
-                        multiply(x[2 * n + 1], a, b1);
-                    }
-                    if (READS && turn == ONE_KEY_TILE) {
-                        load_b<KEY_PITCH>(b0, b1, queries, n * 16, step * 16);
-                        multiply(o[2 * n], a, b0);
-                        multiply(o[2 * n + 1], a, b1);
-                    }
-                }
+                if (ERASES && turn == 0) multiply_with_keys(x, a, stage.k, step);
+                if (READS && turn == ONE_KEY_TILE) multiply_with_keys(o, a, ONE_KEY_TILE ? stage.k : stage.q, step);
+                commit_products();
+                wait_products<2>();
             }
+            wait_products<0>();
         }
         if (ERASES) add_key_parts(x, stage);
         if (READS) add_key_parts(o, stage);
@@ -249,12 +294,15 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
 
         // Sᵀ = e^B Sᵀ + (ρ U)ᵀ K
         scale_state(s, decay[CHUNK - 1]);
+        begin_products();
 #pragma unroll
         for (int step = 0; step < 4; step++) {
             scale_columns(u[2 * step], rest, 2 * step);
             scale_columns(u[2 * step + 1], rest, 2 * step + 1);
             update_state(s, as_operand(u[2 * step], u[2 * step + 1]), stage.k, step);
         }
+        commit_products();
+        wait_products<0>();
     }
 }
 
@@ -282,6 +330,7 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
             store_scratch_state(s, state_gradients + ((i64)index * in.value_heads + in.head) * VALUE_DIM * KEY_DIM,
                                 column);
         copy_wait<0>();
+        show_copies();
         __syncthreads();
         if (STAGES == 2 && index > begin) load_stage(stages[(index - 1) & 1], in, next, index - 1);
         const float *decay = gate_decay(stage.gates), *rest = gate_rest(stage.gates);
@@ -291,17 +340,14 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
         Accumulator du[8], y[8];
 #pragma unroll
         for (int n = 0; n < 8; n++) clear(du[n]), clear(y[n]);
+        begin_products();
 #pragma unroll
         for (int step = 0; step < KEY_PART / 16; step++) {
-            FragmentA a = as_operand(s.at[2 * step], s.at[2 * step + 1]);
-#pragma unroll
-            for (int n = 0; n < 4; n++) {
-                FragmentB b0, b1;
-                load_b<KEY_PITCH>(b0, b1, stage.k + first_key(), n * 16, step * 16);
-                multiply(du[2 * n], a, b0);
-                multiply(du[2 * n + 1], a, b1);
-            }
+            multiply_with_keys(du, as_operand(s.at[2 * step], s.at[2 * step + 1]), stage.k, step);
+            commit_products();
+            wait_products<2>();
         }
+        wait_products<0>();
         add_key_parts(du, stage);
 #pragma unroll
         for (int n = 0; n < 8; n++) scale_columns(du[n], rest, n);
@@ -345,6 +391,7 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
 
         // dSᵀ = e^B dSᵀ + (s γ dO)ᵀ Q − (γ dV)ᵀ K
         scale_state(s, decay[CHUNK - 1]);
+        begin_products();
 #pragma unroll
         for (int step = 0; step < 4; step++) {
             Accumulator left, right;
@@ -362,6 +409,8 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
             if (!ONE_KEY_TILE) update_state(s, as_operand(left, right), stage.q, step);
             from_out[step] = as_operand(left, right);
         }
+        commit_products();
+        wait_products<0>();
         if (ONE_KEY_TILE) {
             exchange_keys(stage, in.q, in, chunk);
 #pragma unroll

@@ -45,6 +45,9 @@ static const char adamw[] = {
 static const char gradient_clipping[] = {
 #embed "../GradientClipping/kernel.cu"
     , 0};
+static const char delta_warpgroup[] = {
+#embed "../GatedDeltaRule/warpgroup.cuh"
+    , 0};
 static const char delta_chunk[] = {
 #embed "../GatedDeltaRule/chunk.cuh"
     , 0};
@@ -123,6 +126,7 @@ static const struct {
     {"CrossEntropy/kernel.cu", cross_entropy},
     {"AdamW/kernel.cu", adamw},
     {"GradientClipping/kernel.cu", gradient_clipping},
+    {"GatedDeltaRule/warpgroup.cuh", delta_warpgroup},
     {"GatedDeltaRule/chunk.cuh", delta_chunk},
     {"GatedDeltaRule/prepare.cu", delta_prepare},
     {"GatedDeltaRule/scan.cuh", delta_scan_passes},
