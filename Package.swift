@@ -94,7 +94,11 @@ let package = Package(
             name: "GDNCPUBackend", dependencies: ["GDNTensor", "GDNCPUKernels"], path: "Sources/CPUBackend",
             exclude: ["Kernels", "README.md"]),
         .target(
-            name: "GDNCUDABackend", dependencies: ["GDNTensor"], path: "Sources/CUDABackend", exclude: ["README.md"]),
+            name: "GDNCUDAKernels", path: "Sources/CUDABackend/Kernels", sources: ["KernelText.c"],
+            publicHeadersPath: "include"),
+        .target(
+            name: "GDNCUDABackend", dependencies: ["GDNTensor", "GDNCUDAKernels"], path: "Sources/CUDABackend",
+            exclude: ["Kernels", "README.md"]),
         .target(
             name: "GDNAutograd", dependencies: ["GDNTensor", "GDNCPUBackend", "GDNCUDABackend"],
             path: "Sources/Autograd", exclude: ["README.md"]),
