@@ -58,7 +58,10 @@ let operations: [Operation] = [
             "chain.cuh", "product.cuh", "project.cu", "step.cu", "output.cu", "gate_up.cu", "down.cu", "head.cu",
             "rows.cu", "wide.cuh", "wide_project.cu", "wide_gate_up.cu", "wide_part.cu",
         ],
-        more: ["Decoding+Arguments.swift", "Decoding+Plan.swift"]),
+        more: [
+            "Decoding+Arguments.swift", "Decoding+Plan.swift", "Decoding+Work.swift", "Decoding+Products.swift",
+            "Decoding+Streamed.swift", "Decoding+Wide.swift", "Decoding+Library.swift",
+        ]),
 ]
 
 let sharedSwift = [
