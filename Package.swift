@@ -60,7 +60,10 @@ let operations: [Operation] = [
             "chain.cuh", "product.cuh", "project.cu", "step.cu", "output.cu", "gate_up.cu", "down.cu", "head.cu",
             "rows.cu", "wide.cuh", "wide_project.cu", "wide_gate_up.cu", "wide_part.cu",
         ],
-        more: ["Decoding+Arguments.swift", "Decoding+Plan.swift"]),
+        more: [
+            "Decoding+Arguments.swift", "Decoding+Plan.swift", "Decoding+Work.swift", "Decoding+Products.swift",
+            "Decoding+Streamed.swift", "Decoding+Wide.swift", "Decoding+Library.swift",
+        ]),
 ]
 
 let sharedSwift = [
@@ -96,7 +99,11 @@ let package = Package(
             name: "GDNCPUBackend", dependencies: ["GDNTensor", "GDNCPUKernels"], path: "Sources/CPUBackend",
             exclude: ["Kernels", "README.md"]),
         .target(
-            name: "GDNCUDABackend", dependencies: ["GDNTensor"], path: "Sources/CUDABackend", exclude: ["README.md"]),
+            name: "GDNCUDAKernels", path: "Sources/CUDABackend/Kernels", sources: ["KernelText.c"],
+            publicHeadersPath: "include"),
+        .target(
+            name: "GDNCUDABackend", dependencies: ["GDNTensor", "GDNCUDAKernels"], path: "Sources/CUDABackend",
+            exclude: ["Kernels", "README.md"]),
         .target(
             name: "GDNAutograd", dependencies: ["GDNTensor", "GDNCPUBackend", "GDNCUDABackend"],
             path: "Sources/Autograd", exclude: ["README.md"]),

@@ -11,7 +11,11 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-OPS = os.path.join(os.path.dirname(__file__), "..", "Sources", "Ops")
+ROOT = os.path.join(os.path.dirname(__file__), "..")
+sys.path.append(os.path.join(ROOT, "Interop", "python"))
+from kernel_text import backend_text, operation_text
+
+OPS = os.path.join(ROOT, "Sources", "Ops")
 FOLDER = sys.argv[1]
 
 # Bytes of spill stores that are expected, by kernel, dtype, (K, V, value heads a key head). Reasons:
@@ -28,12 +32,13 @@ ALLOWED = [
 
 
 def jobs(quick):
-    """Name, files, options, (K, V, groups) of every specialisation."""
+    """Name, files (none: the backend's source of that name), options, (K, V, groups) of every specialisation."""
     for out in ("float", "bfloat16"):
         for other in ("float", "bfloat16"):
-            yield "Elementwise", ["../CUDABackend/Elementwise.swift"], [f"-DOUT={out}", f"-DA={out}", f"-DB={other}"], None
+            yield "elementwise", [], [f"-DOUT={out}", f"-DA={out}", f"-DB={other}"], None
         for rows in (1, 4):
-            yield "SmallProducts", ["../CUDABackend/SmallProducts.swift"], [f"-DOUT={out}", f"-DROWS={rows}"], None
+            yield "small_product", [], [f"-DOUT={out}", f"-DROWS={rows}"], None
+    yield "random", [], ["-DCHUNK=4096"], None
     for bf16 in (1, 0):
         element = [f"-DELEMENT_BFLOAT16={bf16}"]
         per = 8 if bf16 else 4
@@ -124,17 +129,10 @@ def decoding_jobs(element, quick):
             f"-DTAPS={taps}", "-DACTIVATION=1", "-DHAS_NORM=1", "-DHAS_GATE=1", f"-DTABLE={table}"], None
 
 
-def kernel_text(file):
-    """A kernel file; of a Swift file of the backend the text in it."""
-    text = open(os.path.join(OPS, file)).read()
-    return re.search(r'#"""\n(.*?)"""#', text, re.S).group(1) if file.endswith(".swift") else text
-
-
 def compile(job):
     name, files, options, dims, architecture = job
     library = compile.library = getattr(compile, "library", None) or open_library()
-    prelude = [] if files[0].endswith(".swift") else ["Kernels/Prelude.cuh"]
-    text = "".join(kernel_text(file) for file in prelude + files)
+    text = operation_text(OPS, files) if files else backend_text(OPS, name)
     arguments = [f"--gpu-architecture={architecture}", "--std=c++17", "-default-device", "--ptxas-options=-v"] + options
     program = ctypes.c_void_p()
     library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)

@@ -6,12 +6,13 @@ and states at the rate of a device copy in the same run.
 usage: python decoding_cuda.py SOURCES/Ops [SECONDS]
 """
 import ctypes
-import os
 import sys
 import time
 
 import cupy
 import torch
+
+from kernel_text import operation_text
 
 OPS, LIMIT = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 70
 STARTED = time.time()
@@ -67,7 +68,7 @@ def check(status, what):
 
 class Kernel:
     def __init__(self, name, files, grid, threads, shared=0, **defines):
-        text = "".join(open(os.path.join(OPS, f)).read() + "\n" for f in ["Kernels/Prelude.cuh"] + files)
+        text = operation_text(OPS, files)
         options = ["--std=c++17", "-default-device", "-DELEMENT_BFLOAT16=1"] + [f"-D{k}={v}" for k, v in defines.items()]
         self.module = cupy.RawModule(code=text, options=tuple(options), backend="nvrtc")
         self.function = ctypes.c_void_p(self.module.get_function(f"decoding_{name}_bfloat16").kernel.ptr)

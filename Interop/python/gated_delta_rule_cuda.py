@@ -16,18 +16,15 @@ import cupy
 import torch
 
 from gated_delta_rule_plain import draw, naive, relative_error, yardstick
+from kernel_text import operation_text
 
 C = 64
 BLOCKS = torch.cuda.get_device_properties(0).multi_processor_count
 OPS = sys.argv[1]
 
 
-def text(*paths):
-    return "".join(open(os.path.join(OPS, path)).read() for path in paths)
-
-
 def compiled(files, options):
-    source = text("Kernels/Prelude.cuh", *["GatedDeltaRule/" + file for file in ("chunk.cuh",) + files])
+    source = operation_text(OPS, ["GatedDeltaRule/" + file for file in ("chunk.cuh",) + files])
     return cupy.RawModule(code=source, options=options, backend="nvrtc")
 
 

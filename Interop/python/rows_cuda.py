@@ -6,14 +6,14 @@ usage: python rows_cuda.py SOURCES/Ops [--variants] [--only PART,PART…]
        --only: convolution, norms, swiglu, cross-entropy, adamw, embedding, elementwise
 A kernel that fails its check is not timed, and the exit status is 1.
 """
-import os
-import re
 import struct
 import sys
 
 import cupy
 import torch
 from triton.testing import do_bench
+
+from kernel_text import backend_text, operation_text
 
 OPS = sys.argv[1]
 VARIANTS = "--variants" in sys.argv
@@ -29,16 +29,14 @@ failures = 0
 
 
 def module(folder, *files, **defines):
-    paths = ["Kernels/Prelude.cuh", *(f"{folder}/{file}" for file in files or ["kernel.cu"])]
-    source = "\n".join(open(os.path.join(OPS, path)).read() for path in paths)
-    options = ("--std=c++17", "-default-device") + tuple(f"-D{k}={v}" for k, v in defines.items())
-    return cupy.RawModule(code=source, options=options, backend="nvrtc")
+    return compiled(operation_text(OPS, [f"{folder}/{file}" for file in files or ["kernel.cu"]]), defines)
 
 
 def backend_module(name, **defines):
-    """Kernels of the backend: the text inside of CUDABackend/NAME.swift, without its indentation."""
-    swift = open(os.path.join(OPS, "..", "CUDABackend", f"{name}.swift")).read()
-    source = re.sub("^ {8}", "", re.search(r'#"""\n(.*?)"""#', swift, re.S).group(1), flags=re.M)
+    return compiled(backend_text(OPS, name), defines)
+
+
+def compiled(source, defines):
     options = ("--std=c++17", "-default-device") + tuple(f"-D{k}={v}" for k, v in defines.items())
     return cupy.RawModule(code=source, options=options, backend="nvrtc")
 
@@ -334,7 +332,7 @@ def time_elementwise():
     n, half, single = ROWS * D, "bfloat16", "float"
     sizes, types = {half: 2, single: 4}, {half: bf16, single: torch.float32}
     for out, a, b in ((half, half, half), (single, single, single), (single, single, half)):
-        m = backend_module("Elementwise", OUT=out, A=a, B=b)
+        m = backend_module("elementwise", OUT=out, A=a, B=b)
         x, y = new(n + 3, dtype=types[a]), new(n + 3, dtype=types[b])
         z = poisoned(n + 3, dtype=types[out])
         vectors = (n + 3) // (8 if half in (out, a, b) else 4)
@@ -344,7 +342,7 @@ def time_elementwise():
         if agrees(label, [(z, x.double() + y.double())], 5e-3):
             report(label, n * (sizes[out] + sizes[a] + sizes[b]), run)
     for out, a in ((half, single), (single, half)):
-        m = backend_module("Elementwise", OUT=out, A=a, B=a)
+        m = backend_module("elementwise", OUT=out, A=a, B=a)
         x, z = new(n + 3, dtype=types[a]), poisoned(n + 3, dtype=types[out])
         run = launcher(m, "convert", (132 * 32,), 256, z, x, i64(n + 3), i64((n + 3) // 8))
         run()
@@ -364,7 +362,7 @@ def time_elementwise():
             label = f"cross-entropy scale {name}" + (", added" if add else "")
             if agrees(label, [(z, expected)], 5e-3):
                 report(label, n * x.element_size() * (3 if add else 2), run)
-    m = backend_module("Elementwise", OUT="float", A="float", B="float")
+    m = backend_module("elementwise", OUT="float", A="float", B="float")
     for rows, columns in ((1056, 2048), (528, 512), (55, 6144), (512, 12), (16, 32768)):
         x, z = new(rows, columns, dtype=torch.float32), poisoned(columns, dtype=torch.float32)
         lanes = 4

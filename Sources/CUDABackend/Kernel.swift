@@ -1,16 +1,24 @@
+import GDNCUDAKernels
 import GDNTensor
 
-/// Text of a kernel file: the shared prelude and the operation's own source.
+/// Text of a kernel: the prelude and the source behind it.
 package struct KernelSource: Sendable {
     /// File in messages and in the cache, e.g. `rms_norm`.
     package let name: String
     /// CUDA C++ without includes.
     package let text: String
 
-    /// A source.
-    package init(name: String, text: String) {
+    /// The prelude (`Kernels/Prelude.cuh`) and these texts, joined.
+    package init(name: String, _ texts: [String]) {
         self.name = name
-        self.text = text
+        text = ([Self.embedded("Prelude.cuh")] + texts).joined(separator: "\n")
+    }
+
+    /// A source of the backend's own, `Kernels/NAME.cu`.
+    init(backend name: String) { self.init(name: name, [Self.embedded("\(name).cu")]) }
+
+    private static func embedded(_ file: String) -> String {
+        gdn_cuda_kernel_text(file).map { String(cString: $0) } ?? ""
     }
 }
 

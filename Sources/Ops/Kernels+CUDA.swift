@@ -70,14 +70,14 @@ extension Tape {
     }
 }
 
-/// The prelude and files of `Sources/Ops`, joined.
+/// The backend's prelude, what all operations share, and files of `Sources/Ops`, joined.
 func kernelSource(_ name: String, _ files: String...) -> KernelSource {
-    let texts = (["Kernels/Prelude.cuh"] + files).compactMap { path in gdn_kernel_text(path).map { String(cString: $0) }
-    }
-    return KernelSource(name: name, text: texts.joined(separator: "\n"))
+    let shared = ["Kernels/Elements.cuh", "Kernels/Rows.cuh", "Kernels/Tiles.cuh"]
+    return KernelSource(
+        name: name, (shared + files).compactMap { path in gdn_kernel_text(path).map { String(cString: $0) } })
 }
 
-/// How a block covers rows: `GROUP` threads a row, `BLOCK_THREADS` a block (the prelude explains).
+/// How a block covers rows: `GROUP` threads a row, `BLOCK_THREADS` a block (`Kernels/Rows.cuh` explains).
 struct RowGeometry {
     /// Rows a block covers at a time.
     let blockRows: Int

@@ -5,7 +5,7 @@ import GDNCUDABackend
 
 @Suite struct PendingModulesTests {
     private func request(_ key: String) -> Rehearsal.Request {
-        Rehearsal.Request(key: key, source: KernelSource(name: key, text: ""), options: [])
+        Rehearsal.Request(key: key, source: KernelSource(name: key, []), options: [])
     }
 
     /// Every module is compiled once and given out once; one that nobody asked for is not there.

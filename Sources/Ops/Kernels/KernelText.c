@@ -1,10 +1,16 @@
-// The CUDA sources, embedded as text; NVRTC compiles them on the machine that runs them.
+// The operations' CUDA sources, embedded as text; NVRTC compiles them on the machine that runs them.
 #include "gdn_kernel_text.h"
 #include <stddef.h>
 #include <string.h>
 
-static const char prelude[] = {
-#embed "Prelude.cuh"
+static const char elements[] = {
+#embed "Elements.cuh"
+    , 0};
+static const char rows[] = {
+#embed "Rows.cuh"
+    , 0};
+static const char tiles[] = {
+#embed "Tiles.cuh"
     , 0};
 static const char rms_norm[] = {
 #embed "../RMSNorm/kernel.cu"
@@ -112,7 +118,9 @@ static const char decoding_wide_part[] = {
 static const struct {
     const char *path, *text;
 } sources[] = {
-    {"Kernels/Prelude.cuh", prelude},
+    {"Kernels/Elements.cuh", elements},
+    {"Kernels/Rows.cuh", rows},
+    {"Kernels/Tiles.cuh", tiles},
     {"RMSNorm/kernel.cu", rms_norm},
     {"GatedRMSNorm/kernel.cu", gated_rms_norm},
     {"L2Norm/kernel.cu", l2_norm},

@@ -1,4 +1,4 @@
-// The CUDA sources, as text inside the binary.
+// The operations' CUDA sources, as text inside the binary.
 #ifndef GDN_KERNEL_TEXT_H
 #define GDN_KERNEL_TEXT_H
 
