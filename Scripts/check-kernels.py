@@ -92,10 +92,12 @@ def jobs(quick):
                         f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}", f"-DGROUPS={groups}", f"-DVALUE_WARPS={warps}",
                         f"-DSTAGES={2 if bf16 and K <= 256 else 1}", f"-DONE_KEY_TILE={int(K > 256 and not bf16)}"]
                     for erases in (1, 0) if K <= 128 else (1,):
-                        for files in ("prepare.cu",), ("scan.cuh", "scan.cu"), ("scan.cuh", "segments.cu"), ("gradients.cu",), ("step.cu",):
-                            yield (f"GatedDeltaRule {K}/{V} x{groups} w{warps}",
-                                   [f"GatedDeltaRule/{file}" for file in ("chunk.cuh", *files)],
-                                   delta + [f"-DERASES={erases}"], (K, V, groups))
+                        for files in ("prepare.cu",), ("warpgroup.cuh", "scan.cuh", "scan.cu"), ("warpgroup.cuh", "scan.cuh", "segments.cu"), ("gradients.cu",), ("step.cu",):
+                            # Warps that multiply together, on sm_90a alone.
+                            for together in (0, 1) if files[0] == "warpgroup.cuh" and bf16 and K in (64, 128, 256) else (0,):
+                                yield (f"GatedDeltaRule {K}/{V} x{groups} w{warps}" + " warpgroups" * together,
+                                       [f"GatedDeltaRule/{file}" for file in ("chunk.cuh", *files)],
+                                       delta + [f"-DERASES={erases}", f"-DWARPGROUPS={together}"], (K, V, groups))
 
 
 def decoding_jobs(element, quick):

@@ -23,6 +23,14 @@ BLOCKS = torch.cuda.get_device_properties(0).multi_processor_count
 OPS = sys.argv[1]
 
 
+def _architecture(arch=None):
+    return "-arch=sm_90a", "cubin"
+
+
+if torch.cuda.get_device_capability() == (9, 0):  # products of warpgroups are not part of plain sm_90
+    cupy.cuda.compiler._get_arch_for_options_for_nvrtc = _architecture
+
+
 def compiled(files, options):
     source = operation_text(OPS, ["GatedDeltaRule/" + file for file in ("chunk.cuh",) + files])
     return cupy.RawModule(code=source, options=options, backend="nvrtc")
@@ -30,7 +38,7 @@ def compiled(files, options):
 
 def warm(all_kernels, divided):
     """Compiles on all cores what CuPy will find in its cache then."""
-    names = ["chunk_table", "forward_scan", "backward_gradients"]
+    names = ["chunk_table", "forward_scan", "backward_scan", "backward_gradients"]
     jobs = {k.source_of(name) for k in all_kernels for name in names}
     jobs |= {k.source_of(name) for k in divided for name in ("forward_segments", "backward_segments")}
     with multiprocessing.get_context("spawn").Pool(14) as pool:
@@ -41,13 +49,16 @@ def compile_job(files, options):
     compiled(files, options).compile()
 
 
+SCANS = ("warpgroup.cuh", "scan.cuh")
+
+
 class Kernels:
     """One specialisation of all sources."""
 
     cache = {}
 
     def __init__(self, dtype, K, V, groups, sequences, heads, capacity, warps=None, stages=None, most=None,
-                 segment_warps=4, erases=True):
+                 segment_warps=4, erases=True, warpgroups=None, backward_warpgroups=False):
         self.most, self.segment_warps = most, segment_warps
         self.dtype, self.K, self.V, self.groups = dtype, K, V, groups
         bf16 = dtype == torch.bfloat16
@@ -69,14 +80,24 @@ class Kernels:
             "--std=c++17", "-default-device", f"-DELEMENT_BFLOAT16={int(bf16)}", f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}",
             f"-DGROUPS={groups}", f"-DERASES={int(erases)}",
             f"-DONE_KEY_TILE={int(keys == 1)}")
-        pitch = self.key_tile + self.pad
+        # Four warps multiply together (sm_90a); tiles of keys are swizzled then, and stages begin at multiples of 1024 bytes.
+        fits = bf16 and K in (64, 128, 256) and torch.cuda.get_device_capability() == (9, 0)
+        self.warpgroups = fits if warpgroups is None else bool(warpgroups)
+        self.backward_warpgroups = bool(backward_warpgroups)
+        def stages_of(warpgroups, size):  # `size` of the pitch of the keys
+            pitch = K if warpgroups else self.key_tile + self.pad
+            return self.stages * (-(-size(pitch) // 1024) * 1024 if warpgroups else size(pitch))
         self.value_tile, self.segment_tile = 16 * self.warps // splits, 16 * segment_warps // splits
         values, chunk = self.value_tile + self.pad, C + self.pad
         spare = (self.pad * self.size if keys == 1 else 0) + 4 * (self.warps * 1024 if splits > 1 else self.pad)
-        self.scan_bytes = self.stages * ((keys * C * pitch + C * values + 2 * C * chunk) * self.size + spare + 5 * C * 4)
-        self.state_bytes = self.stages * ((C * pitch + C * values) * self.size + 5 * C * 4)
-        self.segment_bytes = self.stages * (
-            (C * pitch + C * (self.segment_tile + self.pad) + C * chunk + 2 * self.pad) * self.size
+        def scan(pitch):
+            return (keys * C * pitch + C * values + 2 * C * chunk) * self.size + spare + 5 * C * 4
+        self.scan_bytes = stages_of(self.warpgroups, scan)
+        self.backward_bytes = stages_of(self.backward_warpgroups, scan)
+        self.state_bytes = stages_of(
+            self.backward_warpgroups, lambda pitch: (C * pitch + C * values) * self.size + 5 * C * 4)
+        self.segment_bytes = stages_of(
+            self.warpgroups, lambda pitch: (C * pitch + C * (self.segment_tile + self.pad) + C * chunk + 2 * self.pad) * self.size
             + 4 * (segment_warps * 1024 if splits > 1 else self.pad) + 5 * C * 4)
         self.segment_tiles = -(-V // self.segment_tile) + -(-K // self.segment_tile)
         self.prepare_bytes = max(2 * C * (part + self.pad) * self.size, (2 * C + C) * (C + 4) * (4 if bf16 else 8))
@@ -95,12 +116,16 @@ class Kernels:
 
     def source_of(self, name):
         files = {"chunk_table": ("prepare.cu",), "forward_prepare": ("prepare.cu",),
-                 "forward_scan": ("scan.cuh", "scan.cu"), "backward_scan": ("scan.cuh", "scan.cu"),
-                 "backward_states": ("scan.cuh", "scan.cu"), "backward_gradients": ("gradients.cu",),
-                 "backward_decay": ("gradients.cu",), "step": ("step.cu",)}.get(name, ("scan.cuh", "segments.cu"))
+                 "forward_scan": (*SCANS, "forward_scan.cu"), "backward_scan": (*SCANS, "backward_scan.cu"),
+                 "backward_states": (*SCANS, "backward_scan.cu"),
+                 "backward_gradients": ("gradients.cu",),
+                 "backward_decay": ("gradients.cu",), "step": ("step.cu",)}.get(
+                     name, (*SCANS, "segments.cu"))
         stages = self.gradient_stages if files == ("gradients.cu",) else self.stages
         warps = self.segment_warps if name == "forward_segments" else self.warps
-        return files, self.options + (f"-DVALUE_WARPS={warps}", f"-DSTAGES={stages}")
+        together = self.backward_warpgroups if "backward_scan.cu" in files else self.warpgroups
+        form = (f"-DWARPGROUPS={int(together)}",) if files[0] == "warpgroup.cuh" else ()
+        return files, self.options + (f"-DVALUE_WARPS={warps}", f"-DSTAGES={stages}") + form
 
     def launch(self, name, blocks, threads, shared, *arguments):
         kernel = self[name]
@@ -213,7 +238,7 @@ class Run:
                 n.launch("join_backward", self.N * self.HV * -(-self.V // 16), 256, 0, self.ends, self.changes,
                          self.transitions, dht, self.first_segment, self.HV)
         if "scan" in parts:
-            n.launch("backward_scan", grid, 32 * n.warps, n.scan_bytes, self.dv, self.dstates, self.dh0, self.q, self.k,
+            n.launch("backward_scan", grid, 32 * n.warps, n.backward_bytes, self.dv, self.dstates, self.dh0, self.q, self.k,
                      do, self.inverse, self.scores, self.gates, ends, self.chunks, self.segments, self.HV, self.scale)
         tokens = cupy.int64(self.tokens)
         if "gradients" in parts:

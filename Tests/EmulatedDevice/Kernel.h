@@ -241,8 +241,8 @@ inline void emu_mma_sync_aligned_m16n8k16_row_col_f32_bf16_bf16_f32(
     }
 }
 
-// Products of a warpgroup: a warp computes its sixteen rows by itself, at once. B by its descriptor: a core matrix has 8 × 16
-// bytes, the second field says how far the next is along k, the third along n; `transposed` has n in the 16 bytes.
+// Products of a warpgroup: a warp computes its sixteen rows by itself, at once. B by its descriptor, 128-byte swizzle alone:
+// rows of 128 bytes along k, `transposed` along n; the second field leads to the next 64 columns, the third to the next 8 rows.
 template <int N, class... Operands>
 inline void emu_wgmma(Operands &...operands) {
     auto all = std::tie(operands...);
@@ -259,10 +259,13 @@ inline void emu_wgmma(Operands &...operands) {
             memcpy(&word, slots + 64 * (group * 4 + k % 8 / 2) + 4 * (half + k / 8 * 2), 4);
             left[half][k] = emu_bits<float>(k % 2 ? word & 0xffff0000u : word << 16);
         }
-    unsigned start = emu_matrix_address((descriptor & 0x3fff) << 4), along_k = (descriptor >> 16 & 0x3fff) << 4, along_n = (descriptor >> 32 & 0x3fff) << 4;
+    if (descriptor >> 62 != 1) emu_fail("a matrix descriptor without the 128-byte swizzle");
+    unsigned start = emu_matrix_address((descriptor & 0x3fff) << 4), columns = (descriptor >> 16 & 0x3fff) << 4,
+             rows = (descriptor >> 32 & 0x3fff) << 4;
     auto right = [&](int n, int k) {
-        unsigned at = start + n / 8 * along_n + k / 8 * along_k + (transposed ? k % 8 * 16 + n % 8 * 2 : n % 8 * 16 + k % 8 * 2);
-        return emu_bfloat16(*(unsigned short *)emu_shared_pointer(at));
+        unsigned at = start + (transposed ? n / 64 * columns + n % 64 * 2 + k / 8 * rows + k % 8 * 128
+                                          : n / 8 * rows + n % 8 * 128 + k * 2);
+        return emu_bfloat16(*(unsigned short *)emu_shared_pointer(at ^ (at >> 7 & 7) << 4));
     };
     float *sums[COUNT];
     [&]<size_t... I>(std::index_sequence<I...>) { ((sums[I] = &std::get<I>(all)), ...); }(std::make_index_sequence<COUNT>());

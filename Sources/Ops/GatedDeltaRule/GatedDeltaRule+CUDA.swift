@@ -4,9 +4,12 @@ import GDNTensor
 
 private let prepareSource = kernelSource(
     "gated_delta_rule_prepare", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/prepare.cu")
-private let scanSource = kernelSource(
-    "gated_delta_rule_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh", "GatedDeltaRule/scan.cuh",
-    "GatedDeltaRule/scan.cu")
+private let forwardScanSource = kernelSource(
+    "gated_delta_rule_forward_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh",
+    "GatedDeltaRule/scan.cuh", "GatedDeltaRule/forward_scan.cu")
+private let backwardScanSource = kernelSource(
+    "gated_delta_rule_backward_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh",
+    "GatedDeltaRule/scan.cuh", "GatedDeltaRule/backward_scan.cu")
 private let segmentSource = kernelSource(
     "gated_delta_rule_segments", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh", "GatedDeltaRule/scan.cuh",
     "GatedDeltaRule/segments.cu")
@@ -47,7 +50,8 @@ struct GatedDeltaRuleCUDA {
         let count = shape.sequenceCount
         let slots = plan.chunkCapacity * shape.HV
         let prepare = try CUDAKernels(cuda, prepareSource, dtype, plan.defines)
-        let scan = try CUDAKernels(cuda, scanSource, dtype, plan.scanDefines)
+        let scan = try CUDAKernels(cuda, forwardScanSource, dtype, plan.scanDefines)
+        let backwardScan = try CUDAKernels(cuda, backwardScanSource, dtype, plan.defines)
 
         let chunks = try cuda.empty([plan.chunkCapacity, 4], .int32)
         let firstChunk = try cuda.empty([count + 1], .int32)
@@ -94,7 +98,7 @@ struct GatedDeltaRuleCUDA {
             guard let solved else { return Array(repeating: nil, count: argumentCount) }
             let dOut = try upstream[0] ?? cuda.zeros(values, dtype)
             let states = try cuda.empty([slots, shape.V, shape.K], dtype)
-            try scan.launch(
+            try backwardScan.launch(
                 "gated_delta_rule_backward_states", blocks: blocks, threads: plan.scanThreads, shared: plan.stateBytes,
                 [
                     .tensor(states), .tensor(k), .tensor(solved), .tensor(gates), .optional(division?.starts ?? state),
@@ -104,8 +108,9 @@ struct GatedDeltaRuleCUDA {
             let ends = try division?.ends(
                 dOut, inverse: inverse, scores: scores, gates: gates, dFinalState: upstream[1])
             let dInitial = try hasState ? cuda.empty(shape.stateShape) : nil
-            try scan.launch(
-                "gated_delta_rule_backward_scan", blocks: blocks, threads: plan.scanThreads, shared: plan.scanBytes,
+            try backwardScan.launch(
+                "gated_delta_rule_backward_scan", blocks: blocks, threads: plan.scanThreads,
+                shared: plan.backwardScanBytes,
                 [
                     .tensor(dv), .tensor(dStates), .optional(dInitial), .tensor(q), .tensor(k), .tensor(dOut),
                     .tensor(inverse), .tensor(scores), .tensor(gates), .optional(ends ?? upstream[1]),

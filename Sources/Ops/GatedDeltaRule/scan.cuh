@@ -11,25 +11,24 @@
 // WARPGROUPS: 1 has the four warps of a warpgroup multiply with tiles of keys together (`warpgroup.cuh`; sm_90a, bfloat16,
 // KEY_DIM 64, 128 or 256). Products with the triangular tiles of a chunk stay a warp's own: they take parts of them.
 
+#ifndef WARPGROUPS
+#define WARPGROUPS 0
+#endif
 #ifndef ONE_KEY_TILE
 #define ONE_KEY_TILE 0
 #endif
 
-// A tile of keys or queries [CHUNK][KEY_TILE] of the scans: as cores for warpgroups, else in rows of KEY_PITCH.
-#if WARPGROUPS
-constexpr int CORE_ROW = KEY_TILE / 8 * CORE, KEY_ELEMENTS = CHUNK / 8 * CORE_ROW;
-#else
-constexpr int KEY_ELEMENTS = CHUNK * KEY_PITCH;
-#endif
+// A tile of keys or queries [CHUNK][KEY_TILE] of the scans: swizzled for warpgroups, else in rows of KEY_PITCH.
+constexpr int KEY_ELEMENTS = CHUNK * (WARPGROUPS ? KEY_TILE : KEY_PITCH);
 
 DEVICE void load_key_tile(element *tile, const element *from, i64 stride, int rows) {
 #if WARPGROUPS
     constexpr int ACROSS = KEY_TILE / 8;
 #pragma unroll 4
     for (int i = threadIdx.x; i < CHUNK * ACROSS; i += SCAN_THREADS) {
-        int row = i / ACROSS, core = i % ACROSS;
+        int row = i / ACROSS, column = i % ACROSS * 8;
         bool valid = row < rows;
-        copy_async(tile + row / 8 * CORE_ROW + core * CORE + row % 8 * 8, valid ? from + row * stride + core * 8 : from, valid);
+        copy_async(tile + swizzled<CHUNK>(row, column), valid ? from + row * stride + column : from, valid);
     }
 #else
     load_tile<CHUNK, KEY_TILE, KEY_PITCH, SCAN_THREADS, KEY_ALIGNED>(tile, from, stride, rows, KEY_DIM);
@@ -39,7 +38,7 @@ DEVICE void load_key_tile(element *tile, const element *from, i64 stride, int ro
 // c (sixteen value columns × CHUNK) += a · (columns step · 16 … of a tile)ᵀ, step counted in this warp's keys.
 DEVICE void multiply_with_keys(Accumulator (&c)[CHUNK / 8], const FragmentA &a, const element *tile, int step) {
 #if WARPGROUPS
-    multiply_group<false>(c, a, describe_tile<false>(tile + step * 2 * CORE, CORE_ROW));
+    multiply_group<false>(c, a, describe_tile<false, CHUNK>(tile, step));
 #else
 #pragma unroll
     for (int n = 0; n < CHUNK / 16; n++) {
@@ -54,7 +53,7 @@ DEVICE void multiply_with_keys(Accumulator (&c)[CHUNK / 8], const FragmentA &a, 
 // Sᵀ += left · right, left 16 × 16 rows of the chunk from `step * 16` on, right a tile of keys.
 DEVICE void update_state(State &s, const FragmentA &left, const element *right, int step) {
 #if WARPGROUPS
-    multiply_group<true>(s.at, left, describe_tile<true>(right + step * 2 * CORE_ROW, CORE_ROW));
+    multiply_group<true>(s.at, left, describe_tile<true, CHUNK>(right, step));
 #else
 #pragma unroll
     for (int n = 0; n < KEY_PART / 16; n++) {
@@ -68,11 +67,11 @@ DEVICE void update_state(State &s, const FragmentA &left, const element *right, 
 
 // What a block needs of one chunk. READS: whether outputs are read from the state, which takes q and the scores, too.
 template <bool READS>
-struct ScanStage {
+struct TILE_ALIGNED ScanStage {
     element k[KEY_ELEMENTS];
+    element q[READS && !ONE_KEY_TILE ? KEY_ELEMENTS : PAD];
     element rows[CHUNK * VALUE_PITCH];  // v forward, the gradient of the outputs backward
     element inverse[CHUNK * CHUNK_PITCH];
-    element q[READS && !ONE_KEY_TILE ? KEY_ELEMENTS : PAD];
     element scores[READS ? CHUNK * CHUNK_PITCH : PAD];
     float sums[KEY_SPLITS > 1 ? VALUE_WARPS * 32 * 32 : PAD];
     float gates[GATES];
@@ -172,7 +171,7 @@ constexpr int U_PARTS = ERASES && sizeof(element) == 2 ? 2 : 1;
 template <bool READS>
 DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, element *out, element *solved, int column,
                          float scale) {
-    extern __shared__ __align__(16) unsigned char shared[];
+    extern __shared__ __align__(1024) unsigned char shared[];
     ScanStage<READS> *stages = (ScanStage<READS> *)shared;
     // Entries of the table are read one chunk before they are needed: their latency is the chain's.
     Chunk chunk, next = begin < end ? in.chunks[begin] : Chunk{};
@@ -312,7 +311,7 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
 template <bool WRITES>
 DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, element *dv, element *state_gradients,
                           int column, float scale) {
-    extern __shared__ __align__(16) unsigned char shared[];
+    extern __shared__ __align__(1024) unsigned char shared[];
     ScanStage<true> *stages = (ScanStage<true> *)shared;
     Chunk chunk, next = begin < end ? in.chunks[end - 1] : Chunk{};
     Chunk later = begin + 1 < end ? in.chunks[end - 2] : Chunk{};
@@ -417,4 +416,24 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
             for (int step = 0; step < 4; step++) update_state(s, from_out[step], stage.k, step);
         }
     }
+}
+
+// Each block starts from the state at the start of its segment, or from the gradient of the state at its end: those given for
+// a sequence where it is one segment, else what `segments.cu` finds.
+
+// Where a block of a grid of segments × value heads × value tiles works.
+struct Place {
+    Segment segment;
+    int head, tile;
+    i64 own, of_sequence;  // where the state of this segment, and of this sequence, begins: [·, value heads, K, V]
+};
+
+DEVICE Place find_place(const Segment *segments, int value_heads) {
+    Place at;
+    at.tile = blockIdx.x % VALUE_TILES, at.head = blockIdx.x / VALUE_TILES % value_heads;
+    int number = blockIdx.x / VALUE_TILES / value_heads;
+    at.segment = segments[number];
+    at.own = ((i64)number * value_heads + at.head) * KEY_DIM * VALUE_DIM;
+    at.of_sequence = ((i64)at.segment.sequence * value_heads + at.head) * KEY_DIM * VALUE_DIM;
+    return at;
 }

@@ -1,22 +1,29 @@
 // Products of a warpgroup (four warps, sm_90a): C (64 × N) += A (64 × 16) B (16 × N), B read from shared memory by the matrix
 // units themselves. Each warp holds sixteen rows of A and C, in the same places as for one warp's products.
 //
-// B lies in shared memory as cores, 8 rows × 16 bytes without gaps: `CORE` elements from one to the next along a row,
-// `row` elements along the column. A core's padding lets a warp store along a row without bank conflicts. (No swizzle.)
-// Stored [n][k], or TRANSPOSED [k][n].
+// B lies in shared memory in blocks of 64 columns: rows of 128 bytes, the eight pieces of 16 bytes of row r exchanged by XOR with
+// r % 8 (the matrix units' 128-byte swizzle), so that neither rows nor columns of pieces share banks. A block begins at a
+// multiple of 1024 bytes. Stored [n][k], or TRANSPOSED [k][n].
 
 #if WARPGROUPS
 
 typedef unsigned long long u64;
-constexpr int CORE = 72;
+#define TILE_ALIGNED alignas(1024)
 
-// What the matrix units need to know of a tile from `from` on, PTX ISA, "matrix descriptor": where it begins, and how
-// far the next core is along k and along n, in units of 16 bytes.
-template <bool TRANSPOSED>
-DEVICE u64 describe_tile(const element *from, int row) {
-    u64 along_row = CORE * sizeof(element) / 16, along_column = row * sizeof(element) / 16;
-    u64 along_k = TRANSPOSED ? along_column : along_row, along_n = TRANSPOSED ? along_row : along_column;
-    return (shared_address(from) >> 4 & 0x3fff) | along_k << 16 | along_n << 32;
+// Element of a tile of ROWS rows at (row, column); columns of a piece follow one another.
+template <int ROWS>
+DEVICE int swizzled(int row, int column) {
+    return (column / 64 * ROWS + row) * 64 + ((column / 8 ^ row) & 7) * 8 + column % 8;
+}
+
+// What the matrix units need to know of sixteen rows (TRANSPOSED) or columns of a tile of ROWS rows, counted by `step`: where they
+// begin, how far the next 64 columns and the next 8 rows are in units of 16 bytes, and the swizzle (PTX ISA, "matrix
+// descriptor").
+template <bool TRANSPOSED, int ROWS>
+DEVICE u64 describe_tile(const element *tile, int step) {
+    const element *from = tile + (TRANSPOSED ? step * 16 * 64 : step / 4 * ROWS * 64 + step % 4 * 16);
+    u64 next_columns = ROWS * 128 / 16, next_rows = 1024 / 16, swizzle = 1;
+    return (shared_address(from) >> 4 & 0x3fff) | next_columns << 16 | next_rows << 32 | swizzle << 62;
 }
 
 // Products are under way from the first to `wait_products`; `begin_products` before them, and nothing else touches their
@@ -119,6 +126,7 @@ DEVICE void multiply_group(Accumulator (&c)[32], const FragmentA &a, u64 tile) {
 }
 
 #else
+#define TILE_ALIGNED
 DEVICE void begin_products() {}
 DEVICE void commit_products() {}
 template <int PENDING>

@@ -7,7 +7,7 @@ DEVICE i64 gate_at(i64 row, int heads, int gate_pitch) {
     return (i64)gate_row * gate_pitch + (((u32)row - gate_row * heads) * gridDim.y + blockIdx.y) * WIDTH;
 }
 
-BOUNDED_KERNEL(gated_rms_norm_forward, BLOCK_THREADS, BLOCK_THREADS <= 256 ? 4 : 1)
+BOUNDED_KERNEL(gated_rms_norm_forward, BLOCK_THREADS, ELEMENT_BFLOAT16 && BLOCK_THREADS <= 256 ? 4 : 1)
 (element *y, float *inverse_rms, const element *x, const element *gate, const float *weight, float eps, i64 rows,
  int heads, int gate_pitch) {
     i64 row = (i64)blockIdx.x * BLOCK_ROWS + threadIdx.x / GROUP, at = row * gridDim.y + blockIdx.y;

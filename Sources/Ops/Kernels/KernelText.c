@@ -63,8 +63,11 @@ static const char delta_prepare[] = {
 static const char delta_scan_passes[] = {
 #embed "../GatedDeltaRule/scan.cuh"
     , 0};
-static const char delta_scan[] = {
-#embed "../GatedDeltaRule/scan.cu"
+static const char delta_forward_scan[] = {
+#embed "../GatedDeltaRule/forward_scan.cu"
+    , 0};
+static const char delta_backward_scan[] = {
+#embed "../GatedDeltaRule/backward_scan.cu"
     , 0};
 static const char delta_segments[] = {
 #embed "../GatedDeltaRule/segments.cu"
@@ -138,7 +141,8 @@ static const struct {
     {"GatedDeltaRule/chunk.cuh", delta_chunk},
     {"GatedDeltaRule/prepare.cu", delta_prepare},
     {"GatedDeltaRule/scan.cuh", delta_scan_passes},
-    {"GatedDeltaRule/scan.cu", delta_scan},
+    {"GatedDeltaRule/forward_scan.cu", delta_forward_scan},
+    {"GatedDeltaRule/backward_scan.cu", delta_backward_scan},
     {"GatedDeltaRule/segments.cu", delta_segments},
     {"GatedDeltaRule/gradients.cu", delta_gradients},
     {"GatedDeltaRule/step.cu", delta_step},

@@ -1,37 +1,4 @@
-// Kernels of the passes through time (`scan.cuh`). Each block starts from the state at the start of its segment, or from
-// the gradient of the state at its end: those given for a sequence where it is one segment, else what `segments.cu` finds.
-
-// Where a block of a grid of segments × value heads × value tiles works.
-struct Place {
-    Segment segment;
-    int head, tile;
-    i64 own, of_sequence;  // where the state of this segment, and of this sequence, begins: [·, value heads, K, V]
-};
-
-DEVICE Place find_place(const Segment *segments, int value_heads) {
-    Place at;
-    at.tile = blockIdx.x % VALUE_TILES, at.head = blockIdx.x / VALUE_TILES % value_heads;
-    int number = blockIdx.x / VALUE_TILES / value_heads;
-    at.segment = segments[number];
-    at.own = ((i64)number * value_heads + at.head) * KEY_DIM * VALUE_DIM;
-    at.of_sequence = ((i64)at.segment.sequence * value_heads + at.head) * KEY_DIM * VALUE_DIM;
-    return at;
-}
-
-// Outputs, solved values (where given) and final states. Grid: segments × value heads × value tiles.
-KERNEL(gated_delta_rule_forward_scan)
-(element *out, element *solved, float *final_state, const element *q, const element *k, const element *v,
- const element *inverse, const element *scores, const float *gates, const float *starts, const Chunk *chunks,
- const Segment *segments, int value_heads, float scale) {
-    Place at = find_place(segments, value_heads);
-    if (at.segment.place < 0) return;
-    ScanInputs in = {q, k, v, inverse, scores, gates, chunks, value_heads, at.head, at.tile * VALUE_TILE};
-    int column = in.column + first_column();
-    State s;
-    load_state(s, starts ? starts + at.own : nullptr, column);
-    forward_pass<true>(s, in, at.segment.begin, at.segment.end, out, solved, column, scale);
-    if (final_state && at.segment.place & LAST_SEGMENT) store_state(s, final_state + at.of_sequence, column);
-}
+// The pass backwards (`scan.cuh`), and the states it does not keep.
 
 // Gradients of v, of the state after every chunk, and of the initial state. Grid: segments × value heads × value tiles.
 KERNEL(gated_delta_rule_backward_scan)
@@ -49,7 +16,7 @@ KERNEL(gated_delta_rule_backward_scan)
 }
 
 // What the states pass needs of one chunk.
-struct StateStage {
+struct TILE_ALIGNED StateStage {
     element k[KEY_ELEMENTS];
     element solved[CHUNK * VALUE_PITCH];
     float gates[GATES];
@@ -71,7 +38,7 @@ DEVICE void load_state_stage(StateStage &stage, const ScanInputs &in, const Chun
 KERNEL(gated_delta_rule_backward_states)
 (element *states, const element *k, const element *solved, const float *gates, const float *starts,
  const Chunk *chunks, const Segment *segments, int value_heads) {
-    extern __shared__ __align__(16) unsigned char shared[];
+    extern __shared__ __align__(1024) unsigned char shared[];
     StateStage *stages = (StateStage *)shared;
     Place at = find_place(segments, value_heads);
     if (at.segment.place < 0) return;
