@@ -125,41 +125,17 @@ DEVICE void store_state(const State &s, float *state, int column, int width = VA
         }
 }
 
-// Of two words of this lane and of the lane `bit` away: the lower lane gets both first ones, the other both second ones.
-DEVICE void exchange_words(u32 &first, u32 &second, int bit) {
-    bool upper = lane_id() & bit;
-    u32 other = __shfl_xor_sync(FULL_MASK, upper ? first : second, bit);
-    if (upper) first = other; else second = other;
-}
-
 // To scratch [V, K] as elements: what the gradient kernel multiplies with.
 DEVICE void store_scratch_state(const State &s, element *state, int column) {
-#if ELEMENT_BFLOAT16
-    if (KEY_PART % 32 == 0 && KEY_ALIGNED) {
-        // Four lanes hold eight columns of four accumulators, two of each; exchanged, a lane has the eight of one.
-        int g = lane_id() >> 2, t = lane_id() & 3;
+    element *to = state + (i64)column * KEY_DIM + first_key();
+    int rows = VALUE_DIM - column, columns = KEY_DIM - first_key();
+    constexpr int FOURS = KEY_PART / 32 * 4;
 #pragma unroll
-        for (int n = 0; n < KEY_PART / 8; n += 4)
+    for (int n = 0; n < FOURS; n += 4)
+        store_four_rows<KEY_ALIGNED, KEY_PAIRS>(to + n * 8, KEY_DIM, s.at + n, rows, columns - n * 8);
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                u32 word[4];
-#pragma unroll
-                for (int i = 0; i < 4; i++) word[i] = pack(s.at[n + i].at[2 * half], s.at[n + i].at[2 * half + 1]);
-                exchange_words(word[0], word[1], 1);
-                exchange_words(word[2], word[3], 1);
-                exchange_words(word[0], word[2], 2);
-                exchange_words(word[1], word[3], 2);
-                int value = column + g + 8 * half, key = first_key() + (n + t) * 8;
-                if (value < VALUE_DIM && key < KEY_DIM)
-                    *(uint4 *)(state + (i64)value * KEY_DIM + key) = make_uint4(word[0], word[1], word[2], word[3]);
-            }
-        return;
-    }
-#endif
-#pragma unroll
-    for (int n = 0; n < KEY_PART / 8; n++)
-        store_rows<KEY_PAIRS>(state + (i64)column * KEY_DIM + first_key() + n * 8, KEY_DIM, s.at[n], VALUE_DIM - column,
-                              KEY_DIM - first_key() - n * 8);
+    for (int n = FOURS; n < KEY_PART / 8; n++)
+        store_rows<KEY_PAIRS>(to + n * 8, KEY_DIM, s.at[n], rows, columns - n * 8);
 }
 
 DEVICE void scale_state(State &s, float factor) {

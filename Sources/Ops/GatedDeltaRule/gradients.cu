@@ -349,10 +349,15 @@ gated_delta_rule_backward_gradients_float32
             if (group == GROUPS - 1) {
                 i64 keys = ((i64)chunk.token * key_heads + key_head) * KEY_DIM + item.key_column;
                 element *to = (first_role ? dq : dk) + keys + row * key_stride;
+                const Accumulator *own = GROUPS > 1 ? total : main;
+                constexpr int FOURS = PARTS / 4 * 4;
 #pragma unroll
-                for (int n = 0; n < PARTS; n++)
-                    store_rows<KEY_PAIRS>(to + n * 8, key_stride, GROUPS > 1 ? total[GROUPS > 1 ? n : 0] : main[n],
-                                          chunk.rows - row, key_columns - n * 8);
+                for (int n = 0; n < FOURS; n += 4)
+                    store_four_rows<KEY_ALIGNED, KEY_PAIRS>(to + n * 8, key_stride, own + n, chunk.rows - row,
+                                                            key_columns - n * 8);
+#pragma unroll
+                for (int n = FOURS; n < PARTS; n++)
+                    store_rows<KEY_PAIRS>(to + n * 8, key_stride, own[n], chunk.rows - row, key_columns - n * 8);
             }
             block_barrier();
         }

@@ -286,3 +286,63 @@ DEVICE void store_rows(element *to, i64 stride, const Accumulator &c, int rows, 
 #endif
     }
 }
+
+// Four lanes hold two columns each of a row of an accumulator: 4 bytes of bfloat16 a store, half a sector a row. With the
+// words of four rows of eight columns exchanged, a lane has a whole one, 16 bytes.
+#if ELEMENT_BFLOAT16
+// Of two words of this lane and of the lane `bit` away: the lower lane gets both first ones, the other both second ones.
+DEVICE void exchange_words(u32 &first, u32 &second, int bit) {
+    bool upper = lane_id() & bit;
+    u32 other = __shfl_xor_sync(FULL_MASK, upper ? first : second, bit);
+    if (upper) first = other; else second = other;
+}
+// Lane t of four gets word t of each of them, in their order.
+DEVICE uint4 exchange_four(u32 a, u32 b, u32 c, u32 d) {
+    exchange_words(a, b, 1);
+    exchange_words(c, d, 1);
+    exchange_words(a, c, 2);
+    exchange_words(b, d, 2);
+    return make_uint4(a, b, c, d);
+}
+#endif
+
+// store_rows of four accumulators side by side. ALIGNED: rows begin at multiples of 16 bytes, columns come in eights.
+template <bool ALIGNED, bool PAIRS>
+DEVICE void store_four_rows(element *to, i64 stride, const Accumulator *c, int rows, int columns) {
+#if ELEMENT_BFLOAT16
+    if (ALIGNED) {
+        int g = lane_id() >> 2, t = lane_id() & 3;
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            u32 word[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) word[i] = pack(c[i].at[2 * half], c[i].at[2 * half + 1]);
+            uint4 row = exchange_four(word[0], word[1], word[2], word[3]);
+            int m = g + half * 8;
+            if (m < rows && t * 8 < columns) *(uint4 *)(to + m * stride + t * 8) = row;
+        }
+        return;
+    }
+#endif
+#pragma unroll
+    for (int i = 0; i < 4; i++) store_rows<PAIRS>(to + i * 8, stride, c[i], rows, columns - i * 8);
+}
+
+// store_transposed of two accumulators one above the other: rows 0 … 7 and 8 … 15 of `to`. ALIGNED as above.
+template <bool ALIGNED, bool PAIRS>
+DEVICE void store_two_transposed(element *to, i64 stride, const Accumulator &above, const Accumulator &below, int rows,
+                                 int columns) {
+#if ELEMENT_BFLOAT16
+    if (ALIGNED) {
+        int g = lane_id() >> 2, t = lane_id() & 3;
+        uint4 row = exchange_four(
+            transposed_8x8(pack(above.at[0], above.at[1])), transposed_8x8(pack(above.at[2], above.at[3])),
+            transposed_8x8(pack(below.at[0], below.at[1])), transposed_8x8(pack(below.at[2], below.at[3])));
+        int n = g + t / 2 * 8, m = t % 2 * 8;
+        if (n < rows && m < columns) *(uint4 *)(to + n * stride + m) = row;
+        return;
+    }
+#endif
+    store_transposed<PAIRS>(to, stride, above, rows, columns);
+    store_transposed<PAIRS>(to + 8 * stride, stride, below, rows - 8, columns);
+}
