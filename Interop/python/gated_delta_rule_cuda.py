@@ -84,9 +84,9 @@ class Kernels:
         fits = bf16 and K in (64, 128, 256) and torch.cuda.get_device_capability() == (9, 0)
         self.warpgroups = fits if warpgroups is None else bool(warpgroups)
         self.backward_warpgroups = bool(backward_warpgroups)
-        def stages_of(warpgroups, size):  # `size` of the pitch of the keys
+        def stages_of(warpgroups, size, stages=self.stages):  # `size` of the pitch of the keys
             pitch = K if warpgroups else self.key_tile + self.pad
-            return self.stages * (-(-size(pitch) // 1024) * 1024 if warpgroups else size(pitch))
+            return stages * (-(-size(pitch) // 1024) * 1024 if warpgroups else size(pitch))
         self.value_tile, self.segment_tile = 16 * self.warps // splits, 16 * segment_warps // splits
         values, chunk = self.value_tile + self.pad, C + self.pad
         spare = (self.pad * self.size if keys == 1 else 0) + 4 * (self.warps * 1024 if splits > 1 else self.pad)
@@ -95,7 +95,8 @@ class Kernels:
         self.scan_bytes = stages_of(self.warpgroups, scan)
         self.backward_bytes = stages_of(self.backward_warpgroups, scan)
         self.state_bytes = stages_of(
-            self.backward_warpgroups, lambda pitch: (C * pitch + C * values) * self.size + 5 * C * 4)
+            self.backward_warpgroups, lambda pitch: (C * pitch + C * values) * self.size + 5 * C * 4,
+            1 if part > 128 else self.stages)
         self.segment_bytes = stages_of(
             self.warpgroups, lambda pitch: (C * pitch + C * (self.segment_tile + self.pad) + C * chunk + 2 * self.pad) * self.size
             + 4 * (segment_warps * 1024 if splits > 1 else self.pad) + 5 * C * 4)

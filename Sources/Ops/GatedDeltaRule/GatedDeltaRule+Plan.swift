@@ -109,7 +109,7 @@ struct DeltaRulePlan {
         prepareBytes = max(2 * 64 * (keyPart + pad) * size, 3 * 64 * (64 + 4) * (dtype == .bfloat16 ? 4 : 8))
         scanBytes = scanStages * stage(warps: warps, reads: true, warpgroups: hasWarpgroups)
         backwardScanBytes = scanStages * scanStage
-        stateBytes = scanStages * ((64 * keyPitch + 64 * (valueTile + pad)) * size + gateBytes)
+        stateBytes = (keyPart > 128 ? 1 : scanStages) * ((64 * keyPitch + 64 * (valueTile + pad)) * size + gateBytes)
         gradientBytes = gradientFixed + gradientStages * gradientStage
         let needed = max(prepareBytes, scanBytes, backwardScanBytes, segmentBytes, gradientBytes)
         guard needed <= device.sharedBytesPerBlock else {

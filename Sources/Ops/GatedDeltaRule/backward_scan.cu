@@ -15,6 +15,9 @@ KERNEL(gated_delta_rule_backward_scan)
     if (d_initial_state && at.segment.place & FIRST_SEGMENT) store_state(s, d_initial_state + at.of_sequence, column);
 }
 
+// Stages of the states pass: where the states are large, one, so that more blocks share a multiprocessor.
+constexpr int STATE_STAGES = KEY_PART > 128 ? 1 : STAGES;
+
 // What the states pass needs of one chunk.
 struct TILE_ALIGNED StateStage {
     element k[KEY_ELEMENTS];
@@ -49,12 +52,12 @@ KERNEL(gated_delta_rule_backward_states)
     load_state(s, starts ? starts + at.own : nullptr, column);
     int begin = at.segment.begin, end = at.segment.end;
     Chunk chunk, next = begin < end ? chunks[begin] : Chunk{}, later = begin + 1 < end ? chunks[begin + 1] : Chunk{};
-    if (STAGES == 2 && begin < end) load_state_stage(stages[0], in, next, begin);
+    if (STATE_STAGES == 2 && begin < end) load_state_stage(stages[0], in, next, begin);
     for (int index = begin; index < end; index++) {
         chunk = next, next = later;
         if (index + 2 < end) later = chunks[index + 2];
-        StateStage &stage = stages[STAGES == 2 ? (index - begin) & 1 : 0];
-        if (STAGES == 1) {
+        StateStage &stage = stages[STATE_STAGES == 2 ? (index - begin) & 1 : 0];
+        if (STATE_STAGES == 1) {
             __syncthreads();
             load_state_stage(stage, in, chunk, index);
         }
@@ -62,7 +65,7 @@ KERNEL(gated_delta_rule_backward_states)
         copy_wait<0>();
         show_copies();
         __syncthreads();
-        if (STAGES == 2 && index + 1 < end)
+        if (STATE_STAGES == 2 && index + 1 < end)
             load_state_stage(stages[(index + 1 - begin) & 1], in, next, index + 1);
         scale_state(s, gate_decay(stage.gates)[CHUNK - 1]);
         begin_products();

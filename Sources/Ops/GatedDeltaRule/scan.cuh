@@ -281,13 +281,13 @@ DEVICE void forward_pass(State &s, const ScanInputs &in, int begin, int end, ele
             i64 stride = (i64)in.value_heads * VALUE_DIM;
             i64 offset = ((i64)chunk.token * in.value_heads + in.head) * VALUE_DIM + column;
 #pragma unroll
-            for (int n = 0; n < 8; n += 2) {
+            for (int n = 0; n < 8; n++) {
                 if (first_key() > 0) break;  // the other warp of these columns writes the same
-                i64 at = offset + n * 8 * stride;
-                int rows = chunk.rows - n * 8, columns = VALUE_DIM - column;
-                store_two_transposed<VALUE_ALIGNED, VALUE_PAIRS>(out + at, stride, o[n], o[n + 1], rows, columns);
+                store_transposed<VALUE_PAIRS>(out + offset + n * 8 * stride, stride, o[n], chunk.rows - n * 8,
+                                              VALUE_DIM - column);
                 if (solved)
-                    store_two_transposed<VALUE_ALIGNED, VALUE_PAIRS>(solved + at, stride, u[n], u[n + 1], rows, columns);
+                    store_transposed<VALUE_PAIRS>(solved + offset + n * 8 * stride, stride, u[n], chunk.rows - n * 8,
+                                                  VALUE_DIM - column);
             }
         }
 
@@ -381,12 +381,12 @@ DEVICE void backward_pass(State &s, const ScanInputs &in, int begin, int end, el
         i64 stride = (i64)in.value_heads * VALUE_DIM;
         i64 offset = ((i64)chunk.token * in.value_heads + in.head) * VALUE_DIM + column;
 #pragma unroll
-        for (int n = 0; n < 8; n++) scale_columns(y[n], strength, n);
-        if (WRITES && first_key() == 0)
-#pragma unroll
-            for (int n = 0; n < 8; n += 2)
-                store_two_transposed<VALUE_ALIGNED, VALUE_PAIRS>(dv + offset + n * 8 * stride, stride, y[n], y[n + 1],
-                                                                 chunk.rows - n * 8, VALUE_DIM - column);
+        for (int n = 0; n < 8; n++) {
+            scale_columns(y[n], strength, n);
+            if (WRITES && first_key() == 0)
+                store_transposed<VALUE_PAIRS>(dv + offset + n * 8 * stride, stride, y[n], chunk.rows - n * 8,
+                                              VALUE_DIM - column);
+        }
 
         // dSᵀ = e^B dSᵀ + (s γ dO)ᵀ Q − (γ dV)ᵀ K
         scale_state(s, decay[CHUNK - 1]);

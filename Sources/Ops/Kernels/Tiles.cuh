@@ -327,22 +327,3 @@ DEVICE void store_four_rows(element *to, i64 stride, const Accumulator *c, int r
 #pragma unroll
     for (int i = 0; i < 4; i++) store_rows<PAIRS>(to + i * 8, stride, c[i], rows, columns - i * 8);
 }
-
-// store_transposed of two accumulators one above the other: rows 0 … 7 and 8 … 15 of `to`. ALIGNED as above.
-template <bool ALIGNED, bool PAIRS>
-DEVICE void store_two_transposed(element *to, i64 stride, const Accumulator &above, const Accumulator &below, int rows,
-                                 int columns) {
-#if ELEMENT_BFLOAT16
-    if (ALIGNED) {
-        int g = lane_id() >> 2, t = lane_id() & 3;
-        uint4 row = exchange_four(
-            transposed_8x8(pack(above.at[0], above.at[1])), transposed_8x8(pack(above.at[2], above.at[3])),
-            transposed_8x8(pack(below.at[0], below.at[1])), transposed_8x8(pack(below.at[2], below.at[3])));
-        int n = g + t / 2 * 8, m = t % 2 * 8;
-        if (n < rows && m < columns) *(uint4 *)(to + n * stride + m) = row;
-        return;
-    }
-#endif
-    store_transposed<PAIRS>(to, stride, above, rows, columns);
-    store_transposed<PAIRS>(to + 8 * stride, stride, below, rows - 8, columns);
-}
