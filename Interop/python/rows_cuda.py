@@ -113,7 +113,7 @@ class Convolution:
         self.channels, self.pitch, self.head, self.tile = channels, pitch or sum(channels), head, tile
         self.vector = {"forward": vector, "backward": 4}
         self.blocks = {"forward": 4 if vector == 8 else 7 if head else 8, "backward": 5, **(blocks or {})}
-        self.limit = {"forward": 24, "backward": 320, **(limit or {})}
+        self.limit = {"forward": 24, "backward": 160, **(limit or {})}
         self.modules = {}
         for direction in ("forward", "backward"):
             extra = {"STAGES_WANTED": stages[direction]} if direction in (stages or {}) else {}
@@ -446,7 +446,7 @@ def convolution():
     mixer = dict(pitch=PROJECTIONS, head=256, vector=8)
     Convolution([1536, 1536, 3072], **mixer).time("q, k and v, heads normalised")
     if VARIANTS:
-        for limit in (dict(forward=48, backward=160), dict(forward=20, backward=640)):
+        for limit in (dict(forward=48, backward=320), dict(forward=20, backward=100)):
             for channels in (1536, 3072):
                 Convolution([channels], limit=limit).time(f"{channels} {labelled(limit)}")
             Convolution([1536, 1536, 3072], limit=limit, **mixer).time(labelled(limit))

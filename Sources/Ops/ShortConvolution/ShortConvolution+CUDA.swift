@@ -141,7 +141,7 @@ struct ShortConvolutionCUDA {
             part.initialState?.requiresGradient ?? false ? try cuda.zeros(part.shape.stateShape) : nil
         }
         let grid = ConvolutionGrid(
-            cuda, parts.map(\.shape.channels), vector: vector, tokens, blocks: backwardBlocks, limit: 320)
+            cuda, parts.map(\.shape.channels), vector: vector, tokens, blocks: backwardBlocks, limit: 160)
         let allChannels = parts.reduce(0) { $0 + $1.shape.channels }
         let partial = try cuda.empty([grid.grid.1, (bias == nil ? taps : taps + 1) * allChannels])
         var arguments = ofParts { dx[$0].argument }
