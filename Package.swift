@@ -46,7 +46,8 @@ let operations: [Operation] = [
     Operation(
         name: "GatedDeltaRule", kernel: false,
         cuda: [
-            "warpgroup.cuh", "chunk.cuh", "prepare.cu", "scan.cuh", "forward_scan.cu", "backward_scan.cu",
+            "warpgroup.cuh", "chunk.cuh", "prepare.cu", "scan.cuh", "forward_pass.cuh", "backward_pass.cuh",
+            "forward_scan.cu", "backward_scan.cu",
             "segments.cu", "gradients.cu", "step.cu",
         ],
         moreKernels: ["forward.c", "backward.c", "step.c"],

@@ -92,7 +92,9 @@ def jobs(quick):
                         f"-DKEY_DIM={K}", f"-DVALUE_DIM={V}", f"-DGROUPS={groups}", f"-DVALUE_WARPS={warps}",
                         f"-DSTAGES={2 if bf16 and K <= 256 else 1}", f"-DONE_KEY_TILE={int(K > 256 and not bf16)}"]
                     for erases in (1, 0) if K <= 128 else (1,):
-                        scans = [("warpgroup.cuh", "scan.cuh", file) for file in ("forward_scan.cu", "backward_scan.cu", "segments.cu")]
+                        scans = [("warpgroup.cuh", "scan.cuh", *own) for own in (
+                            ("forward_pass.cuh", "forward_scan.cu"), ("backward_pass.cuh", "backward_scan.cu"),
+                            ("forward_pass.cuh", "backward_pass.cuh", "segments.cu"))]
                         for files in ("prepare.cu",), *scans, ("gradients.cu",), ("step.cu",):
                             # Warps that multiply together: on sm_90a alone.
                             together = len(files) > 1 and bf16 and K in (64, 128, 256)

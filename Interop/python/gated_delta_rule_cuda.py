@@ -50,6 +50,7 @@ def compile_job(files, options):
 
 
 SCANS = ("warpgroup.cuh", "scan.cuh")
+BACKWARD = (*SCANS, "backward_pass.cuh", "backward_scan.cu")
 
 
 class Kernels:
@@ -117,11 +118,11 @@ class Kernels:
 
     def source_of(self, name):
         files = {"chunk_table": ("prepare.cu",), "forward_prepare": ("prepare.cu",),
-                 "forward_scan": (*SCANS, "forward_scan.cu"), "backward_scan": (*SCANS, "backward_scan.cu"),
-                 "backward_states": (*SCANS, "backward_scan.cu"),
+                 "forward_scan": (*SCANS, "forward_pass.cuh", "forward_scan.cu"),
+                 "backward_scan": BACKWARD, "backward_states": BACKWARD,
                  "backward_gradients": ("gradients.cu",),
                  "backward_decay": ("gradients.cu",), "step": ("step.cu",)}.get(
-                     name, (*SCANS, "segments.cu"))
+                     name, (*SCANS, "forward_pass.cuh", "backward_pass.cuh", "segments.cu"))
         stages = self.gradient_stages if files == ("gradients.cu",) else self.stages
         warps = self.segment_warps if name == "forward_segments" else self.warps
         together = self.backward_warpgroups if "backward_scan.cu" in files else self.warpgroups

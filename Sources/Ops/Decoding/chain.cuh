@@ -20,10 +20,3 @@ DEVICE void let_next_kernel_start() {
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
-
-#ifdef ACTIVATION
-// Activation of queries and keys: 1 SiLU, 2 ReLU, 3 one plus ELU.
-DEVICE float key_activation(float x) {
-    return ACTIVATION == 1 ? silu(x) : ACTIVATION == 2 ? fmaxf(x, 0.0f) : (x > 0 ? 1.0f + x : expf(x));
-}
-#endif

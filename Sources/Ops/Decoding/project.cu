@@ -94,7 +94,7 @@ NAMED(decoding_project)
                         window[i][j] = j + 1 < TAPS - 1 ? past[i][j + 1] : x;
                     }
                 }
-                y = matrix[i] < 2 ? key_activation(y) : silu(y);
+                y = matrix[i] < 2 ? activation_value<ACTIVATION>(y) : silu(y);
             }
             out[to[i]] = y;
         }

@@ -90,7 +90,7 @@ extern "C" __global__ void NAMED(decoding_convolve)
             window[j] = j + 1 < TAPS - 1 ? past[j + 1] : x;
         }
     }
-    mixed[(i64)b * stride + column] = part < 2 ? key_activation(y) : silu(y);
+    mixed[(i64)b * stride + column] = part < 2 ? activation_value<ACTIVATION>(y) : silu(y);
 }
 
 // y[b] = rms(o[b, head]) · w · SiLU(gate[b, head]): a warp a head. HAS_NORM, HAS_GATE. Any number of warps a block.

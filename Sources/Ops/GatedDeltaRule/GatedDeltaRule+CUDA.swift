@@ -6,13 +6,13 @@ private let prepareSource = kernelSource(
     "gated_delta_rule_prepare", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/prepare.cu")
 private let forwardScanSource = kernelSource(
     "gated_delta_rule_forward_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh",
-    "GatedDeltaRule/scan.cuh", "GatedDeltaRule/forward_scan.cu")
+    "GatedDeltaRule/scan.cuh", "GatedDeltaRule/forward_pass.cuh", "GatedDeltaRule/forward_scan.cu")
 private let backwardScanSource = kernelSource(
     "gated_delta_rule_backward_scan", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh",
-    "GatedDeltaRule/scan.cuh", "GatedDeltaRule/backward_scan.cu")
+    "GatedDeltaRule/scan.cuh", "GatedDeltaRule/backward_pass.cuh", "GatedDeltaRule/backward_scan.cu")
 private let segmentSource = kernelSource(
     "gated_delta_rule_segments", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/warpgroup.cuh", "GatedDeltaRule/scan.cuh",
-    "GatedDeltaRule/segments.cu")
+    "GatedDeltaRule/forward_pass.cuh", "GatedDeltaRule/backward_pass.cuh", "GatedDeltaRule/segments.cu")
 private let gradientSource = kernelSource(
     "gated_delta_rule_gradients", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/gradients.cu")
 private let stepSource = kernelSource("gated_delta_rule_step", "GatedDeltaRule/chunk.cuh", "GatedDeltaRule/step.cu")

@@ -1,4 +1,4 @@
-// The pass backwards (`scan.cuh`), and the states it does not keep.
+// The kernel of the pass backwards, and the states it does not keep.
 
 // Gradients of v, of the state after every chunk, and of the initial state. Grid: segments × value heads × value tiles.
 KERNEL(gated_delta_rule_backward_scan)

@@ -1,4 +1,4 @@
-// The pass forwards (`scan.cuh`).
+// The kernel of the pass forwards.
 
 // Outputs, solved values (where given) and final states. Grid: segments × value heads × value tiles.
 KERNEL(gated_delta_rule_forward_scan)

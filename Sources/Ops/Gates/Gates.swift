@@ -27,8 +27,11 @@ extension Tape {
         _ a: Columns, _ b: Columns, aLog: Variable, dtBias: Variable, allowNegativeEigenvalues: Bool = false
     ) throws -> (logDecay: Variable, beta: Variable) {
         guard a.shape.rank >= 1 else { throw ShapeError("gates", "a has shape \(a.shape), expected [B, T, HV]") }
-        guard b.shape == a.shape, b.dtype == a.dtype else {
-            throw ShapeError("gates", "b is \(b.dtype.rawValue) \(b.shape), expected \(a.dtype.rawValue) \(a.shape)")
+        guard b.shape == a.shape else {
+            throw ShapeError("gates", "b has shape \(b.shape), expected \(a.shape)")
+        }
+        guard b.dtype == a.dtype else {
+            throw ShapeError("gates", "b is \(b.dtype.rawValue), expected \(a.dtype.rawValue)")
         }
         try aLog.value.require("gates", "aLog", shape: [a.shape[-1]], dtype: .float32)
         try dtBias.value.require("gates", "dtBias", shape: [a.shape[-1]], dtype: .float32)

@@ -44,6 +44,18 @@ DEVICE float silu_gradient(float x) {
 // ln(1 + eˣ) without overflow.
 DEVICE float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
 
+// The activations of `Activation`, and their derivatives. CODE: 0 none, 1 SiLU, 2 ReLU, 3 one plus ELU.
+template <int CODE>
+DEVICE float activation_value(float x) {
+    return CODE == 1 ? silu(x) : CODE == 2 ? fmaxf(x, 0.0f) : CODE == 3 ? (x > 0 ? 1.0f + x : expf(x)) : x;
+}
+template <int CODE>
+DEVICE float activation_slope(float x) {
+    return CODE == 1 ? silu_gradient(x)
+         : CODE == 2 ? (x > 0 ? 1.0f : 0.0f)
+         : CODE == 3 ? (x > 0 ? 1.0f : expf(x)) : 1.0f;
+}
+
 // --- Loops -------------------------------------------------------------------------------------------------------
 
 // `VECTOR` elements travel together: 16 bytes where rows allow it, one element otherwise.

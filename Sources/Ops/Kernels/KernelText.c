@@ -63,6 +63,12 @@ static const char delta_prepare[] = {
 static const char delta_scan_passes[] = {
 #embed "../GatedDeltaRule/scan.cuh"
     , 0};
+static const char delta_forward_pass[] = {
+#embed "../GatedDeltaRule/forward_pass.cuh"
+    , 0};
+static const char delta_backward_pass[] = {
+#embed "../GatedDeltaRule/backward_pass.cuh"
+    , 0};
 static const char delta_forward_scan[] = {
 #embed "../GatedDeltaRule/forward_scan.cu"
     , 0};
@@ -141,6 +147,8 @@ static const struct {
     {"GatedDeltaRule/chunk.cuh", delta_chunk},
     {"GatedDeltaRule/prepare.cu", delta_prepare},
     {"GatedDeltaRule/scan.cuh", delta_scan_passes},
+    {"GatedDeltaRule/forward_pass.cuh", delta_forward_pass},
+    {"GatedDeltaRule/backward_pass.cuh", delta_backward_pass},
     {"GatedDeltaRule/forward_scan.cu", delta_forward_scan},
     {"GatedDeltaRule/backward_scan.cu", delta_backward_scan},
     {"GatedDeltaRule/segments.cu", delta_segments},

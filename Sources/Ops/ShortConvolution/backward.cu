@@ -9,7 +9,7 @@ DEVICE Floats<VECTOR> slope_at(const Floats<VECTOR> *window, int newest, const F
                                const Taps<VECTOR> &taps, Taps<VECTOR> &sums, bool own) {
     Floats<VECTOR> slope = convolve(window, newest, taps);
 #pragma unroll
-    for (int j = 0; j < VECTOR; j++) slope.at[j] = dy.at[j] * activation_slope(slope.at[j]);
+    for (int j = 0; j < VECTOR; j++) slope.at[j] = dy.at[j] * activation_slope<ACTIVATION>(slope.at[j]);
     if (own) {
 #pragma unroll
         for (int j = 0; j < VECTOR; j++) {

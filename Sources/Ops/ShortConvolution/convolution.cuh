@@ -16,15 +16,6 @@ constexpr int THREADS_A_BLOCK = 32 * WARPS;
 // Tokens of a batch: a multiple of TAPS, so that windows rotate by renaming registers.
 constexpr int BATCH = TAPS >= 4 ? TAPS : 4 / TAPS * TAPS;
 
-DEVICE float activation_value(float x) {
-    return ACTIVATION == 1 ? silu(x) : ACTIVATION == 2 ? fmaxf(x, 0.0f) : ACTIVATION == 3 ? (x > 0 ? 1.0f + x : expf(x)) : x;
-}
-DEVICE float activation_slope(float x) {
-    return ACTIVATION == 1 ? silu_gradient(x)
-         : ACTIVATION == 2 ? (x > 0 ? 1.0f : 0.0f)
-         : ACTIVATION == 3 ? (x > 0 ? 1.0f : expf(x)) : 1.0f;
-}
-
 // A parameter of each part, and that of the part at hand.
 #define EACH_PART(type, name) type name##0, type name##1, type name##2
 #define OF_PART(name) (part.index == 0 ? name##0 : part.index == 1 ? name##1 : name##2)

@@ -80,7 +80,7 @@ BOUNDED_KERNEL(short_convolution_forward, THREADS_A_BLOCK, BLOCKS)
     auto store = [&](element *to, int newest) {
         Floats<N> out = convolve(window, newest, taps);
 #pragma unroll
-        for (int j = 0; j < N; j++) out.at[j] = activation_value(out.at[j]);
+        for (int j = 0; j < N; j++) out.at[j] = activation_value<ACTIVATION>(out.at[j]);
 #if HEAD_DIM
         if (factor_to) {
             float squares = 0;
@@ -139,7 +139,7 @@ KERNEL(short_convolution_step)
     window[HISTORY] = to_float(x[i / channels * pitch + channel]);
 #pragma unroll
     for (int w = 0; w < TAPS; w++) sum += weight[channel * TAPS + w] * window[w];
-    from_float(&y[i], activation_value(sum));
+    from_float(&y[i], activation_value<ACTIVATION>(sum));
 #pragma unroll
     for (int w = 0; w < HISTORY; w++) new_state[i * HISTORY + w] = window[w + 1];
 }
