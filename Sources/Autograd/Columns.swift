@@ -112,6 +112,11 @@ package struct ColumnLayout {
         self.widths = widths
         starts = widths.reduce(into: [0]) { $0.append($0[$0.count - 1] + ($1 + 7) / 8 * 8) }
     }
+
+    /// Rows of the matrix at `index`, where matrices [widths_i, D] lie one below the other in `all` [count, D].
+    package func rows(_ all: Tensor, _ index: Int) -> Tensor {
+        all.slice(starts[index]..<starts[index] + widths[index])
+    }
 }
 
 extension Tape {

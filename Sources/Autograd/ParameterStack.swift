@@ -36,9 +36,4 @@ package final class ParameterStack {
         gradients = tensor
         return tensor
     }
-
-    /// Rows of the matrix at `index` in a tensor of all.
-    func rows(_ all: Tensor, _ index: Int) -> Tensor {
-        all.slice(layout.starts[index]..<layout.starts[index] + layout.widths[index])
-    }
 }

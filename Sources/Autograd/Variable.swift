@@ -73,7 +73,7 @@ public final class Parameter: Variable {
     package func bfloat16Copy(on cuda: CUDABackend) throws -> Tensor {
         if value.dtype == .bfloat16 { return value }
         let copy =
-            try halves ?? stack.map { $0.memory.rows(try $0.memory.halves(on: cuda), $0.index) }
+            try halves ?? stack.map { $0.memory.layout.rows(try $0.memory.halves(on: cuda), $0.index) }
             ?? cuda.empty(shape, .bfloat16)
         halves = copy
         if !halvesAreCurrent { try cuda.convert(value, into: copy) }
@@ -104,6 +104,6 @@ public final class Parameter: Variable {
 
     private func newBuffer(on backend: Backend) throws -> Tensor {
         guard let stack, case .cuda(let cuda) = backend else { return try backend.zeros(shape) }
-        return stack.memory.rows(try stack.memory.gradients(on: cuda), stack.index)
+        return stack.memory.layout.rows(try stack.memory.gradients(on: cuda), stack.index)
     }
 }

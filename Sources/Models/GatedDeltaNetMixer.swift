@@ -91,7 +91,8 @@ final class GatedDeltaNetMixer {
     private func convolve(_ tape: Tape, _ inputs: [Columns], sequences: Tensor?, state: inout State?) throws
         -> [Variable]
     {
-        let activations: [Activation] = [keyActivation, keyActivation, .silu]
+        let keyActivation = configuration.keyActivation.operation
+        let activations = [keyActivation, keyActivation, .silu]
         var outputs: [Variable] = []
         let lengthsAreOne = configuration.useShortConvolution && configuration.keyNormalisation == .l2
         if configuration.useShortConvolution {
@@ -124,43 +125,29 @@ final class GatedDeltaNetMixer {
         let valueHeads = Shape(rows + [configuration.resolvedValueHeads, configuration.valueDim])
         return try outputs.enumerated().map { index, output in
             let shaped = tape.reshape(output, index < 2 ? heads : valueHeads)
-            return index < 2 && !lengthsAreOne ? try normalise(tape, shaped) : shaped
+            guard index < 2, !lengthsAreOne else { return shaped }
+            return try tape.normaliseKeys(
+                shaped, kind: configuration.keyNormalisation.operation, eps: Self.normalisationEps)
         }
     }
 
     private static let normalisationEps: Float = 1e-6
 
-    private var keyActivation: Activation {
-        switch configuration.keyActivation {
-        case .silu: .silu
-        case .relu: .relu
-        case .elu: .onePlusELU
-        }
-    }
-
-    private func normalise(_ tape: Tape, _ x: Variable) throws -> Variable {
-        switch configuration.keyNormalisation {
-        case .l2: return try tape.l2Norm(x, eps: Self.normalisationEps)
-        case .l1: return try tape.normaliseKeys(x, kind: .l1, eps: Self.normalisationEps)
-        case .softmax: return try tape.normaliseKeys(x, kind: .softmax, eps: Self.normalisationEps)
-        case .none: return x
-        }
-    }
-
     /// log α and β [B, T, HV]; nil where the switch is off.
-    private func gates(_ tape: Tape, _ decayColumns: Columns?, _ betaColumns: Columns?) throws -> (Variable?, Variable?)
-    {
-        guard var input = decayColumns ?? betaColumns else { return (nil, nil) }
-        var (decayInput, betaInput) = (decayColumns, betaColumns)
-        if decayInput == nil || betaInput == nil {
+    private func gates(_ tape: Tape, _ decayInput: Columns?, _ betaInput: Columns?) throws -> (Variable?, Variable?) {
+        guard let input = decayInput ?? betaInput else { return (nil, nil) }
+        let inputs: (decay: Columns, beta: Columns)
+        if let decayInput, let betaInput {
+            inputs = (decayInput, betaInput)
+        } else {
             // Read twice, once for a result that nobody wants.
-            input = Columns(try tape.variable(input))
-            (decayInput, betaInput) = (decayInput.map { _ in input }, betaInput.map { _ in input })
+            let twice = Columns(try tape.variable(input))
+            inputs = (twice, twice)
         }
         let unused = logRate == nil ? Variable(try tape.backend.zeros([configuration.resolvedValueHeads])) : nil
         guard let logRate = logRate ?? unused, let timeStepBias = timeStepBias ?? unused else { return (nil, nil) }
         let gates = try tape.gates(
-            decayInput ?? input, betaInput ?? input, aLog: logRate, dtBias: timeStepBias,
+            inputs.decay, inputs.beta, aLog: logRate, dtBias: timeStepBias,
             allowNegativeEigenvalues: configuration.allowNegativeEigenvalues)
         return (decayInput == nil ? nil : gates.logDecay, betaInput == nil ? nil : gates.beta)
     }
@@ -179,24 +166,13 @@ final class GatedDeltaNetMixer {
 
     /// Shapes and switches as a step of one token takes them.
     static func decodingOptions(_ configuration: ModelConfiguration) -> DecodingOptions {
-        let activation: Activation =
-            switch configuration.keyActivation {
-            case .silu: .silu
-            case .relu: .relu
-            case .elu: .onePlusELU
-            }
-        let normalisation: GDNOps.KeyNormalisation =
-            switch configuration.keyNormalisation {
-            case .l2: .l2
-            case .l1: .l1
-            case .softmax: .softmax
-            case .none: .none
-            }
         return DecodingOptions(
             heads: configuration.heads, valueHeads: configuration.resolvedValueHeads, keyDim: configuration.headDim,
             valueDim: configuration.valueDim,
-            taps: configuration.useShortConvolution ? configuration.convolutionSize : 0, keyActivation: activation,
-            keyNormalisation: normalisation, hasGate: configuration.useGate, hasDecay: configuration.useDecay,
+            taps: configuration.useShortConvolution ? configuration.convolutionSize : 0,
+            keyActivation: configuration.keyActivation.operation,
+            keyNormalisation: configuration.keyNormalisation.operation, hasGate: configuration.useGate,
+            hasDecay: configuration.useDecay,
             hasBeta: configuration.useBeta, hasOutputNorm: configuration.useOutputNorm,
             allowsNegativeEigenvalues: configuration.allowNegativeEigenvalues, erases: configuration.useDeltaRule,
             eps: Float(configuration.normEps))
@@ -223,5 +199,28 @@ final class GatedDeltaNetMixer {
             memory: try backend.zeros([
                 batch, configuration.resolvedValueHeads, configuration.headDim, configuration.valueDim,
             ]))
+    }
+}
+
+extension ModelConfiguration.KeyActivation {
+    /// As the operations call it.
+    var operation: Activation {
+        switch self {
+        case .silu: .silu
+        case .relu: .relu
+        case .elu: .onePlusELU
+        }
+    }
+}
+
+extension ModelConfiguration.KeyNormalisation {
+    /// As the operations call it.
+    var operation: GDNOps.KeyNormalisation {
+        switch self {
+        case .l2: .l2
+        case .l1: .l1
+        case .softmax: .softmax
+        case .none: .none
+        }
     }
 }

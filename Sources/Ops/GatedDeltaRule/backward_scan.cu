@@ -26,10 +26,8 @@ struct TILE_ALIGNED StateStage {
 };
 
 DEVICE void load_state_stage(StateStage &stage, const ScanInputs &in, const Chunk &chunk, int index) {
-    int key_heads = in.value_heads / GROUPS;
-    i64 keys = ((i64)chunk.token * key_heads + in.head / GROUPS) * KEY_DIM;
     i64 values = ((i64)chunk.token * in.value_heads + in.head) * VALUE_DIM + in.column;
-    load_key_tile(stage.k, in.k + keys, (i64)key_heads * KEY_DIM, chunk.rows);
+    load_keys(stage.k, in.k, in, chunk);
     load_tile<CHUNK, VALUE_TILE, VALUE_PITCH, SCAN_THREADS, VALUE_ALIGNED>(
         stage.solved, in.rows + values, (i64)in.value_heads * VALUE_DIM, chunk.rows, VALUE_DIM - in.column);
     load_gates(stage.gates, in.gates + ((i64)index * in.value_heads + in.head) * GATES);

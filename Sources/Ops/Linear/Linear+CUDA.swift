@@ -140,7 +140,7 @@ private struct CommonProduct {
         try addWeightGradients(to: together, beta: 0)
         return try [dx]
             + maps.weights.indices.map { index in
-                let part = part(together, index)
+                let part = layout.rows(together, index)
                 return try maps.weightGradient(index) { buffer, overwrite in
                     try overwrite ? cuda.copy(part, into: buffer) : cuda.add(into: buffer, part)
                 }
@@ -155,12 +155,8 @@ private struct CommonProduct {
         }
         let together = try cuda.zeros([layout.count, maps.width], .bfloat16)
         for (index, weight) in maps.weights.enumerated() {
-            try cuda.copy(weight.operand(cuda, .bfloat16), into: part(together, index))
+            try cuda.copy(weight.operand(cuda, .bfloat16), into: layout.rows(together, index))
         }
         return together
-    }
-
-    private func part(_ all: Tensor, _ index: Int) -> Tensor {
-        all.slice(layout.starts[index]..<layout.starts[index] + layout.widths[index])
     }
 }

@@ -177,14 +177,14 @@ BOUNDED_KERNEL(short_convolution_backward, THREADS_A_BLOCK, BLOCKS)
                           sums.weight[w].at[j];
     __syncthreads();
     int total = channels0 + channels1 + channels2;
-    int channels_before = part.index == 0 ? 0 : channels0 + (part.index == 1 ? 0 : channels1);
+    int before = channels_before(part, channels0, channels1);
     for (int i = threadIdx.x; i < SUMS * 32 * N; i += THREADS_A_BLOCK) {
         int w = i / (32 * N), within = i % (32 * N), own = part.block * 32 * N + within;
         const float *from = gathered + (w * N + within % N) * THREADS_A_BLOCK + within / N;
         float sum = 0;
 #pragma unroll
         for (int warp = 0; warp < WARPS; warp++) sum += from[32 * warp];
-        if (own < channels) partial[((i64)blockIdx.y * SUMS + w) * total + channels_before + own] = sum;
+        if (own < channels) partial[((i64)blockIdx.y * SUMS + w) * total + before + own] = sum;
     }
 }
 
@@ -194,15 +194,14 @@ KERNEL(short_convolution_backward_state)
  int pitch) {
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (i64)sequences * channels) return;
-    int n = (int)(i / channels), channel = (int)(i % channels);
-    i64 start = boundaries ? boundaries[n] : (i64)n * length, end = boundaries ? boundaries[n + 1] : start + length;
+    StateChannel own = find_state_channel(i, boundaries, length, channels);
     for (int at = 0; at < HISTORY; at++) {
-        i64 from = end - HISTORY + at;
+        i64 from = own.end - HISTORY + at;
         float d = dfinal[i * HISTORY + at];
-        if (from >= start) {
-            from_float(&dx[from * pitch + channel], to_float(dx[from * pitch + channel]) + d);
+        if (from >= own.start) {
+            from_float(&dx[from * pitch + own.channel], to_float(dx[from * pitch + own.channel]) + d);
         } else if (dstate) {
-            dstate[i * HISTORY + (int)(from - start) + HISTORY] += d;
+            dstate[i * HISTORY + (int)(from - own.start) + HISTORY] += d;
         }
     }
 }
@@ -214,7 +213,7 @@ KERNEL(short_convolution_backward_weight)
     int channel = blockIdx.x * blockDim.x + threadIdx.x, total = channels0 + channels1 + channels2;
     if (channel >= total) return;
     Part part = {channel < channels0 ? 0 : channel < channels0 + channels1 ? 1 : 2, 0};
-    int own = channel - (part.index == 0 ? 0 : channels0 + (part.index == 1 ? 0 : channels1));
+    int own = channel - channels_before(part, channels0, channels1);
     float *dweight = OF_PART(dweight);
     for (int w = 0; w < TAPS; w++) dweight[own * TAPS + w] = sums[w * total + channel];
     if (dbias) dbias[channel] = sums[TAPS * total + channel];

@@ -31,6 +31,10 @@ DEVICE Part part_of_block(int channels0, int channels1) {
     if (block < first + second) return {1, block - first};
     return {2, block - first - second};
 }
+// Channels of the parts before.
+DEVICE int channels_before(Part part, int channels0, int channels1) {
+    return part.index == 0 ? 0 : channels0 + (part.index == 1 ? 0 : channels1);
+}
 
 struct Sequence {
     int number, start, end;
@@ -48,6 +52,17 @@ DEVICE Sequence find_sequence(const int *boundaries, int sequences, int length, 
         if (boundaries[middle] <= t) low = middle; else high = middle - 1;
     }
     return {low, boundaries[low], boundaries[low + 1]};
+}
+
+// Element `i` of the states without their taps: a channel of a sequence, and the sequence's tokens.
+struct StateChannel {
+    int channel;
+    i64 start, end;
+};
+DEVICE StateChannel find_state_channel(i64 i, const int *boundaries, int length, int channels) {
+    int n = (int)(i / channels), channel = (int)(i % channels);
+    i64 start = boundaries ? boundaries[n] : (i64)n * length, end = boundaries ? boundaries[n + 1] : start + length;
+    return {channel, start, end};
 }
 
 // Where one of a thread's INPUTS tensors lies on its way: STAGES batches of tokens, each token side by side for the block.

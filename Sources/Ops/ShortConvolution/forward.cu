@@ -150,13 +150,12 @@ KERNEL(short_convolution_state)
  int channels, int pitch) {
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (i64)sequences * channels) return;
-    int n = (int)(i / channels), channel = (int)(i % channels);
-    i64 start = boundaries ? boundaries[n] : (i64)n * length, end = boundaries ? boundaries[n + 1] : start + length;
+    StateChannel own = find_state_channel(i, boundaries, length, channels);
     for (int at = 0; at < HISTORY; at++) {
-        i64 from = end - HISTORY + at;
-        int before = (int)(from - start) + HISTORY;
-        final_state[i * HISTORY + at] = from >= start ? to_float(x[from * pitch + channel])
-                                      : state         ? state[i * HISTORY + before]
-                                                      : 0.0f;
+        i64 from = own.end - HISTORY + at;
+        int before = (int)(from - own.start) + HISTORY;
+        final_state[i * HISTORY + at] = from >= own.start ? to_float(x[from * pitch + own.channel])
+                                      : state             ? state[i * HISTORY + before]
+                                                          : 0.0f;
     }
 }
